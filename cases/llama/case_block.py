@@ -1,0 +1,95 @@
+"""One layer of the stack: attention and feed-forward network, each behind a norm and beside a residual."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+import parity
+from cases.llama.palettes import Config, batches, configs, port_config, reference_config
+from cases.llama.port.block import DecoderLayer
+from parity.draw import floats, masks, one_of, rotations
+from parity.weights import Rules
+
+
+def inputs(config: Config, form: Config) -> st.SearchStrategy[dict[str, Any]]:
+    """Hidden states, tables of random angles, and the additive mask that the model would make, or none."""
+    batch, length = form["batch"], form["length"]
+    return st.fixed_dictionaries(
+        {
+            "hidden_states": floats((batch, length, config["hidden_size"])),
+            "position_embeddings": rotations((batch, length, config["head_dim"])),
+            "attention_mask": masks(batch, length) if form["mask"] else st.none(),
+        }
+    )
+
+
+def norms_swapped(rules: Rules) -> Rules:
+    """The weights of the two norms in each other's place."""
+    first, second = "input_layernorm", "post_attention_layernorm"
+    return rules | parity.rules(
+        {f"{first}.weight": parity.copy(f"{second}.scale"), f"{second}.weight": parity.copy(f"{first}.scale")}
+    )
+
+
+block = parity.Case(
+    name="llama/block",
+    covers=(LlamaDecoderLayer,),
+    parts={
+        "self_attn": "llama/attention",
+        "mlp": "llama/mlp",
+        "input_layernorm": "llama/rmsnorm",
+        "post_attention_layernorm": "llama/rmsnorm",
+    },
+    reference=lambda config: LlamaDecoderLayer(reference_config(config), layer_idx=0),
+    port=lambda config, dtype, rngs: DecoderLayer(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs),
+    configs=configs(),
+    forms=lambda config: st.builds(lambda sizes, mask: {**sizes, "mask": mask}, batches(3, 1, 8, 33), one_of(True, False)),
+    inputs=inputs,
+    faults={
+        "first_residual_missing": parity.edit(
+            DecoderLayer.with_weights, ("x_BLD = x_BLD + attended_BLD", "x_BLD = attended_BLD")
+        ),
+        "second_residual_missing": parity.edit(
+            DecoderLayer.with_weights, ("x_BLD = x_BLD + self.mlp(", "x_BLD = self.mlp(")
+        ),
+        "residual_of_normed": parity.edit(
+            DecoderLayer.with_weights,
+            ("x_BLD = x_BLD + attended_BLD", "x_BLD = self.input_layernorm(x_BLD) + attended_BLD"),
+        ),
+        "in_parallel": parity.edit(
+            DecoderLayer.with_weights,
+            ("x_BLD = x_BLD + attended_BLD\n", ""),
+            ("x_BLD = x_BLD + self.mlp(", "x_BLD = x_BLD + attended_BLD + self.mlp("),
+        ),
+        "first_norm_missing": parity.edit(
+            DecoderLayer.with_weights, ("self.input_layernorm(x_BLD),", "x_BLD,")
+        ),
+        "second_norm_missing": parity.edit(
+            DecoderLayer.with_weights, ("self.mlp(self.post_attention_layernorm(x_BLD))", "self.mlp(x_BLD)")
+        ),
+        "norm_after": parity.edit(
+            DecoderLayer.with_weights,
+            ("self.mlp(self.post_attention_layernorm(x_BLD))", "self.post_attention_layernorm(self.mlp(x_BLD))"),
+        ),
+        "norm_weights_swapped": parity.remap(norms_swapped),
+        "one_eps_from_default": parity.edit(
+            DecoderLayer.__init__,
+            ("self.post_attention_layernorm = RMSNorm(D, eps,", "self.post_attention_layernorm = RMSNorm(D, 1e-6,"),
+        ),
+    },
+    equivalents={
+        "residuals_added_the_other_way": parity.same(
+            DecoderLayer.with_weights,
+            ("x_BLD + attended_BLD", "attended_BLD + x_BLD"),
+            why="a sum of two commutes, to the last bit",
+        ),
+        "finite_mask": parity.same(
+            DecoderLayer.with_weights,
+            ("attention_mask=attention_mask,",
+             "attention_mask=None if attention_mask is None else jnp.maximum(attention_mask, "
+             "jnp.asarray(-1e9 if attention_mask.dtype != jnp.float16 else -6e4, attention_mask.dtype)),"),
+            why="exp(-1e9) is 0 as exp(-3e38) is, and a row that sees nothing is uniform either way",
+        ),
+    },
+)

@@ -1,0 +1,66 @@
+"""The gated feed-forward network, with every activation that is a pure function."""
+
+from hypothesis import strategies as st
+from transformers.models.llama.modeling_llama import LlamaMLP
+
+import parity
+from cases.llama.palettes import PURE_ACTIVATIONS, batches, configs, port_config, reference_config
+from cases.llama.port.mlp import MLP
+from parity.draw import floats
+from parity.weights import Rules
+
+
+def gate_and_up_swapped(rules: Rules) -> Rules:
+    """The halves of a fused gate-and-up matrix taken in the wrong order."""
+    return rules | parity.rules(
+        {"gate_proj.weight": parity.transpose("up_proj.kernel"), "up_proj.weight": parity.transpose("gate_proj.kernel")}
+    )
+
+
+mlp = parity.Case(
+    name="llama/mlp",
+    covers=(LlamaMLP,),
+    reference=lambda config: LlamaMLP(reference_config(config)),
+    port=lambda config, dtype, rngs: MLP(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs),
+    configs=configs(activations=PURE_ACTIVATIONS),
+    forms=lambda config: batches(2, 1, 7),
+    inputs=lambda config, form: st.fixed_dictionaries(
+        {"x": floats((form["batch"], form["length"], config["hidden_size"]))}
+    ),
+    pool=24,
+    faults={
+        "activation_ignored": parity.edit(MLP.__call__, ("self.act_fn(self.gate_proj(x))", "jax.nn.silu(self.gate_proj(x))")),
+        "activation_on_up": parity.edit(
+            MLP.__call__,
+            ("self.act_fn(self.gate_proj(x))", "self.gate_proj(x)"),
+            ("up_BLF = self.up_proj(x)", "up_BLF = self.act_fn(self.up_proj(x))"),
+        ),
+        "gate_and_up_swapped": parity.remap(gate_and_up_swapped),
+        "gate_added": parity.edit(MLP.__call__, ("gate_BLF * up_BLF", "gate_BLF + up_BLF")),
+        "down_not_transposed": parity.remap(
+            lambda rules: rules | parity.rules({"down_proj.weight": parity.copy("down_proj.kernel")})
+        ),
+        "product_in_bfloat16": parity.edit(
+            MLP.__call__,
+            ("gate_BLF * up_BLF", "(gate_BLF.astype(jnp.bfloat16) * up_BLF.astype(jnp.bfloat16)).astype(x.dtype)"),
+            checks=("float32",),
+        ),
+    },
+    equivalents={
+        "one_product_for_gate_and_up": parity.same(
+            MLP.__call__,
+            ("gate_BLF * up_BLF", "up_BLF * gate_BLF"),
+            why="a product commutes, to the last bit",
+        ),
+        "silu_by_exp": parity.same(
+            MLP.__call__,
+            (
+                "self.act_fn(self.gate_proj(x))",
+                "(lambda g: g.astype(jnp.promote_types(g.dtype, jnp.float32)))(self.gate_proj(x))\n"
+                "    gate_BLF = (gate_BLF / (1 + jnp.exp(-gate_BLF))).astype(x.dtype) "
+                'if self.act_fn is ACTIVATIONS["silu"] else self.act_fn(gate_BLF.astype(x.dtype))',
+            ),
+            why="x sigmoid(x) = x / (1 + exp(-x))",
+        ),
+    },
+)

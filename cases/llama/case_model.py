@@ -1,0 +1,87 @@
+"""The backbone: token table, rotary tables, mask, layers, final norm."""
+
+from transformers.models.llama.modeling_llama import LlamaModel as Reference
+
+import parity
+from cases.llama.palettes import configs, port_config, reference_config
+from cases.llama.port import mask
+from cases.llama.port.model import LlamaModel, with_last
+from cases.llama.whole import forms, inputs
+
+NO_CACHE = {"past_key_values": "the reference's cache; a forward pass without one before it only fills it"}
+
+model = parity.Case(
+    name="llama/model",
+    covers=(Reference,),
+    parts={
+        "embed_tokens": "llama/embedding",
+        "layers.*": "llama/block",
+        "norm": "llama/rmsnorm",
+        "rotary_emb": "llama/rotary",
+    },
+    reference=lambda config: Reference(reference_config(config)),
+    port=lambda config, dtype, rngs: LlamaModel(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs),
+    configs=configs(layers=(1, 2, 3)),
+    forms=forms,
+    inputs=inputs,
+    ignores=NO_CACHE,
+    faults={
+        "final_norm_missing": parity.edit(LlamaModel.__call__, ("x_BLD = self.norm(x_BLD)", "pass")),
+        "last_state_not_normed": parity.edit(
+            LlamaModel.__call__,
+            ("with_last(states, x_BLD)", "with_last(states, x_BLD / self.norm.scale[...])"),
+        ),
+        "states_after_layers": parity.edit(with_last, ("(*states, normed_BLD)", "(*states[1:], normed_BLD, normed_BLD)")),
+        "layers_reversed": parity.edit(LlamaModel.__call__, ("for layer in self.layers:", "for layer in self.layers[::-1]:")),
+        "first_layer_for_all": parity.edit(
+            LlamaModel.__call__, ("layer.with_weights(", "self.layers[0].with_weights(")
+        ),
+        "one_layer_too_few": parity.edit(
+            LlamaModel.__call__, ("for layer in self.layers:", "for layer in [*self.layers[:-1], lambda_layer]:"),
+            ("states, attentions = [], []",
+             "states, attentions = [], []\n"
+             "        lambda_layer = type('Same', (), {'with_weights': lambda _, x, *a: (x, self.layers[-1].with_weights(x, *a)[1])})()"),
+        ),
+        "positions_ignored": parity.edit(
+            LlamaModel.__call__,
+            ("if position_ids is None:", "if True:"),
+        ),
+        "causal_off_by_one": parity.edit(
+            mask.causal, ("jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]", "jnp.arange(M)[None, :] <= jnp.arange(L)[:, None] + 1")
+        ),
+        "not_causal": parity.edit(
+            mask.causal, ("jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]", "jnp.ones((L, M), bool)")
+        ),
+        "padding_ignored": parity.edit(
+            mask.make_mask, ("seen_BLM = seen_BLM & is_token(attention_mask, M)[:, None, :]", "pass")
+        ),
+        "padding_on_queries": parity.edit(
+            mask.make_mask, ("is_token(attention_mask, M)[:, None, :]", "is_token(attention_mask, M)[:, :, None]")
+        ),
+        "padding_forgets_causality": parity.edit(
+            mask.make_mask, ("seen_BLM & is_token(attention_mask, M)[:, None, :]", "is_token(attention_mask, M)[:, None, :] | (seen_BLM & False)")
+        ),
+        "packing_ignored": parity.edit(mask.within_sequence, ("same_BLM & past_BLM", "past_BLM | (same_BLM & False)")),
+        "infinite_fill": parity.edit(mask.additive, ("jnp.finfo(dtype).min.astype(dtype)", "-jnp.inf")),
+        "mask_too_weak": parity.edit(mask.additive, ("jnp.finfo(dtype).min.astype(dtype)", "jnp.asarray(-5.0, dtype)")),
+        "packing_seen_with_a_cache": parity.edit(
+            mask.make_mask, ("position_ids is not None and not use_cache", "position_ids is not None")
+        ),
+        "embeddings_scaled": parity.edit(
+            LlamaModel.__call__,
+            ("self.embed_tokens(input_ids) if inputs_embeds is None", "self.embed_tokens(input_ids) * self.config.hidden_size**0.5 if inputs_embeds is None"),
+        ),
+    },
+    equivalents={
+        "mask_filled_with_-1e9": parity.same(
+            mask.additive,
+            ("jnp.finfo(dtype).min.astype(dtype)", "jnp.maximum(jnp.finfo(dtype).min, -1e9).astype(dtype)"),
+            why="exp(-1e9) is 0 as exp(-3e38) is, and a row that sees nothing stays uniform",
+        ),
+        "causal_by_tril": parity.same(
+            mask.causal,
+            ("jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]", "jnp.tril(jnp.ones((L, M), bool))"),
+            why="the lower triangle is where the column is at most the row",
+        ),
+    },
+)

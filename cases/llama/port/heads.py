@@ -1,0 +1,79 @@
+"""The language-model head on the backbone.
+
+Shapes: B batch, L length, P positions kept, D width, V vocab.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from .config import LlamaConfig
+from .linear import Linear
+from .model import LlamaModel
+from .outputs import CausalLMOutput
+
+
+class LlamaForCausalLM(nnx.Module):
+    """Token ids to logits; with tied embeddings the token table is the output layer and there is no `lm_head`."""
+
+    def __init__(
+        self,
+        config: LlamaConfig,
+        *,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        self.model = LlamaModel(config, **kinds)
+        if not config.tie_word_embeddings:
+            self.lm_head = Linear(config.hidden_size, config.vocab_size, stddev=config.initializer_std, **kinds)
+        self.config = config
+
+    def __call__(
+        self,
+        input_ids: jax.Array | None = None,
+        attention_mask: jax.Array | None = None,
+        position_ids: jax.Array | None = None,
+        inputs_embeds: jax.Array | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | jax.Array = 0,
+    ) -> CausalLMOutput:
+        """Logits of every position, or of those in `logits_to_keep`; the other arguments are those of `LlamaModel`."""
+        outputs = self.model(
+            input_ids,
+            attention_mask,
+            position_ids,
+            inputs_embeds,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+            use_cache=use_cache,
+        )
+        x_BPD = keep(outputs.last_hidden_state, logits_to_keep)
+        project = self.model.embed_tokens.attend if self.config.tie_word_embeddings else self.lm_head
+        return CausalLMOutput(project(x_BPD), outputs.hidden_states, outputs.attentions)
+
+
+def keep(x_BLD: jax.Array, positions: int | jax.Array) -> jax.Array:
+    """The hidden states whose logits are wanted.
+
+    Args:
+        x_BLD: [B, L, D].
+        positions: the last so many (0: all); or an array of positions [P] for all rows, or [B, P] for each; or a
+            boolean mask [B, L], which flattens the result to [P, D] and cannot be traced.
+
+    Returns:
+        [B, P, D]; NaN for a position outside the sequence, where the reference raises.
+    """
+    if isinstance(positions, int):
+        return x_BLD[:, -positions:]
+    if positions.dtype == bool:
+        return x_BLD[positions] if positions.ndim == 2 else x_BLD[:, positions]
+    if positions.ndim == 2:
+        return jnp.take_along_axis(x_BLD, positions[..., None], axis=1)
+    return jnp.take(x_BLD, positions, axis=1)

@@ -1,0 +1,69 @@
+"""Which position sees which: the mask that is added to the attention scores.
+
+Shapes: B batch, L length, M memory length, D width.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+
+def make_mask(
+    inputs_embeds: jax.Array,
+    attention_mask: jax.Array | None = None,
+    position_ids: jax.Array | None = None,
+    *,
+    use_cache: bool = False,
+) -> jax.Array:
+    """The additive mask [B, 1, L, M]: 0 where a position is seen, the most negative number where it is not.
+
+    A row that sees nothing is thus uniform after softmax, over all M. A mask of four axes is the caller's own and is
+    returned as it is, also a boolean one, which then adds 1 where it is true.
+
+    Args:
+        inputs_embeds: [B, L, D]; gives sizes and dtype.
+        attention_mask: [B, M], non-zero for a real token; or the finished mask [B, 1, L, M].
+        position_ids: [B, L]; where no mask is given and no cache is used, a step other than +1 starts a new sequence,
+            and sequences do not see each other.
+        use_cache: as the reference is called. It then ignores packing, and fits the mask to the length: what is
+            missing at the end is padding, what is too long is cut.
+    """
+    B, L = inputs_embeds.shape[:2]
+    if attention_mask is not None and attention_mask.ndim == 4:
+        return attention_mask
+    if attention_mask is not None and attention_mask.ndim != 2:
+        raise ValueError(f"attention_mask has {attention_mask.ndim} axes {attention_mask.shape}: give 2 or 4")
+    M = L if use_cache or attention_mask is None else attention_mask.shape[-1]
+
+    seen_BLM = causal(L, M)[None]
+    if attention_mask is not None:
+        seen_BLM = seen_BLM & is_token(attention_mask, M)[:, None, :]
+    elif position_ids is not None and not use_cache:
+        seen_BLM = within_sequence(position_ids)
+    return additive(jnp.broadcast_to(seen_BLM, (B, L, M))[:, None], inputs_embeds.dtype)
+
+
+def causal(L: int, M: int) -> jax.Array:
+    """[L, M]: the memory up to the position itself."""
+    return jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]
+
+
+def is_token(attention_mask: jax.Array, M: int) -> jax.Array:
+    """[B, M]: what is not padding; a mask that is too short is continued with padding, a long one is cut."""
+    token_BM = attention_mask.astype(bool)[:, :M]
+    return jnp.pad(token_BM, ((0, 0), (0, M - token_BM.shape[-1])))
+
+
+def within_sequence(position_ids: jax.Array) -> jax.Array:
+    """[B, L, L]: positions of the same packed sequence, up to one's own; causal where nothing is packed."""
+    first_B1 = position_ids[:, :1] - 1
+    starts_BL = jnp.diff(position_ids, prepend=first_B1, axis=-1) != 1
+    sequence_BL = jnp.cumsum(starts_BL, axis=-1)
+    same_BLM = sequence_BL[:, :, None] == sequence_BL[:, None, :]
+    past_BLM = position_ids[:, None, :] <= position_ids[:, :, None]
+    return same_BLM & past_BLM
+
+
+def additive(seen: jax.Array, dtype: DTypeLike) -> jax.Array:
+    """0 or the most negative finite number of `dtype`."""
+    return jnp.where(seen, jnp.zeros((), dtype), jnp.finfo(dtype).min.astype(dtype))

@@ -1,0 +1,97 @@
+"""The backbone: token table, rotary tables, mask, layers, final norm.
+
+Shapes: B batch, L length, M memory length, D width, H head dim.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from .block import DecoderLayer
+from .config import LlamaConfig
+from .embedding import Embedding
+from .linear import cast
+from .mask import make_mask
+from .outputs import ModelOutput
+from .rmsnorm import RMSNorm
+from .rotary import RotaryEmbedding
+
+
+class LlamaModel(nnx.Module):
+    """Token ids to normed hidden states."""
+
+    def __init__(
+        self,
+        config: LlamaConfig,
+        *,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        V, D = config.vocab_size, config.hidden_size
+        kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        self.embed_tokens = Embedding(V, D, config.pad_token_id, stddev=config.initializer_std, **kinds)
+        self.layers = nnx.List([DecoderLayer(config, **kinds) for _ in range(config.num_hidden_layers)])
+        self.norm = RMSNorm(D, config.rms_norm_eps, **kinds)
+        self.rotary_emb = RotaryEmbedding(config, **kinds)
+        self.config = config
+        self.dtype = dtype
+
+    def __call__(
+        self,
+        input_ids: jax.Array | None = None,
+        attention_mask: jax.Array | None = None,
+        position_ids: jax.Array | None = None,
+        inputs_embeds: jax.Array | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        use_cache: bool | None = None,
+    ) -> ModelOutput:
+        """Run every layer over whole sequences.
+
+        Args:
+            input_ids: [B, L]; or else
+            inputs_embeds: [B, L, D].
+            attention_mask: [B, M] or [B, 1, L, M], see `make_mask`.
+            position_ids: [B, L] or [1, L]; 0, 1, 2 ... where none are given, also under left padding.
+            output_hidden_states, output_attentions, use_cache: what the configuration says, where none are given.
+                `use_cache` keeps nothing; it only says how the reference would make the mask, see `make_mask`.
+        """
+        config = self.config
+        output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        output_attentions = config.output_attentions if output_attentions is None else output_attentions
+        use_cache = config.use_cache if use_cache is None else use_cache
+
+        x_BLD = self.embed(input_ids, inputs_embeds)
+        mask_B1LM = make_mask(x_BLD, attention_mask, position_ids, use_cache=use_cache)
+        if position_ids is None:
+            position_ids = jnp.arange(x_BLD.shape[1])[None]
+        tables_BLH = self.rotary_emb(x_BLD, position_ids)
+
+        states, attentions = [], []
+        for layer in self.layers:
+            states.append(x_BLD)
+            x_BLD, weights_BNLM = layer.with_weights(x_BLD, mask_B1LM, tables_BLH)
+            attentions.append(weights_BNLM)
+        x_BLD = self.norm(x_BLD)
+        return ModelOutput(
+            last_hidden_state=x_BLD,
+            hidden_states=with_last(states, x_BLD) if output_hidden_states else None,
+            attentions=tuple(attentions) if output_attentions else None,
+        )
+
+    def embed(self, input_ids: jax.Array | None, inputs_embeds: jax.Array | None) -> jax.Array:
+        """What enters the first layer [B, L, D]."""
+        if input_ids is not None and inputs_embeds is None:
+            return self.embed_tokens(input_ids)
+        if inputs_embeds is not None and input_ids is None:
+            return cast(inputs_embeds, self.dtype)
+        raise ValueError("give either input_ids or inputs_embeds: not both, not neither")
+
+
+def with_last(states: list[jax.Array], normed_BLD: jax.Array) -> tuple[jax.Array, ...]:
+    """The reported hidden states: the inputs of the layers, and the normed output; none where there are no layers."""
+    return (*states, normed_BLD) if states else ()

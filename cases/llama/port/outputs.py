@@ -1,0 +1,40 @@
+"""What the whole models return: frozen pytrees, with None where something was not asked for.
+
+Shapes: B batch, L length, M memory length, D width, N heads, V vocab.
+"""
+
+from dataclasses import dataclass
+
+import jax
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ModelOutput:
+    """Of `LlamaModel`.
+
+    Attributes:
+        last_hidden_state: [B, L, D], normed.
+        hidden_states: what enters each layer, then `last_hidden_state`; one more than there are layers. What the
+            last layer returns before the final norm is not among them. Empty where there are no layers.
+        attentions: the weights [B, N, L, M] of each layer.
+    """
+
+    last_hidden_state: jax.Array
+    hidden_states: tuple[jax.Array, ...] | None = None
+    attentions: tuple[jax.Array, ...] | None = None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class CausalLMOutput:
+    """Of `LlamaForCausalLM`.
+
+    Attributes:
+        logits: [B, L, V], or of the positions that were kept.
+        hidden_states, attentions: as in `ModelOutput`, of every position.
+    """
+
+    logits: jax.Array
+    hidden_states: tuple[jax.Array, ...] | None = None
+    attentions: tuple[jax.Array, ...] | None = None

@@ -1,0 +1,45 @@
+"""What is drawn for the whole models: how they are called, and with what."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from cases.llama.palettes import Config, batches, thresholds
+from parity.draw import floats, masks, one_of, padding, positions, tokens
+
+MASKS = ("none", "padding", "additive", "bool")
+
+
+def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
+    """Sizes past every threshold, which mask is given, positions or none, ids or embeddings, and what is asked for."""
+    calls = st.fixed_dictionaries(
+        {
+            "mask": one_of(*MASKS),
+            "positions": one_of(False, True),
+            "embeds": one_of(False, True),
+            "use_cache": one_of(False, True),
+            "states": one_of(False, True),
+            "weights": one_of(False, True),
+        }
+    )
+    return st.builds(lambda sizes, call: {**sizes, **call}, batches(*thresholds(config)), calls)
+
+
+@st.composite
+def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
+    """Ids or embeddings, a mask of the form's kind, positions if given, and the switches."""
+    batch, length = form["batch"], form["length"]
+    drawn: dict[str, Any] = {}
+    if form["embeds"]:
+        drawn["inputs_embeds"] = draw(floats((batch, length, config["hidden_size"])))
+    else:
+        drawn["input_ids"] = draw(tokens((batch, length), config["vocab_size"]))
+    if form["mask"] == "padding":
+        drawn["attention_mask"] = draw(padding(batch, length))
+    elif form["mask"] != "none":
+        drawn["attention_mask"] = draw(masks(batch, length, form=form["mask"]))
+    if form["positions"]:
+        drawn["position_ids"] = draw(positions(batch, length, starts=(0, 5, 250, 4000)))
+    switches = {"use_cache": "use_cache", "states": "output_hidden_states", "weights": "output_attentions"}
+    return drawn | {argument: form[name] for name, argument in switches.items()}

@@ -1,0 +1,176 @@
+"""Case, Suite and Example: what a port's author writes, and what is drawn from it."""
+
+import base64
+import binascii
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from parity import values
+from parity.errors import BadInput
+from parity.weights import Rules, rules
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+Json = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """How an example's parameters are drawn: a seed and a regime.
+
+    `regime`: 'scaled' (matrices by fan-in, norm weights 1 + 0.3 N, biases 0.3 N) or 'small' (matrices and biases
+    0.02 N, as a fresh Hugging Face model has them, norm weights still 1 + 0.3 N).
+    """
+
+    seed: int = 0
+    regime: str = "scaled"
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One configuration, its inputs, and a seed for the parameters.
+
+    `config` and `form` decide every shape, and so what is traced and compiled: `config` is what the model is built
+    from, `form` how it is called (batch, length, which arguments are given). `inputs` are descriptions of values.
+    """
+
+    config: Json
+    form: Json
+    inputs: Json
+    weights: Weights = Weights()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "config": dict(self.config),
+            "form": dict(self.form),
+            "inputs": {name: values.to_json(tree) for name, tree in self.inputs.items()},
+            "weights": dataclasses.asdict(self.weights),
+        }
+
+    @property
+    def token(self) -> str:
+        """The replay token: base64 of the example's JSON, the drawn values and not the draws."""
+        text = json.dumps(self.as_json(), separators=(",", ":"), sort_keys=True)
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @staticmethod
+    def from_token(token: str) -> "Example":
+        """Read a replay token; raises BadInput when it isn't one."""
+        try:
+            node = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+            return Example(
+                config=node["config"],
+                form=node["form"],
+                inputs={name: values.from_json(tree) for name, tree in node["inputs"].items()},
+                weights=Weights(**node["weights"]),
+            )
+        except (binascii.Error, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadInput(f"--example is not a replay token: {type(error).__name__}: {error}") from None
+
+    @property
+    def shape_key(self) -> str:
+        """What decides a trace: the configuration and the form, as text."""
+        return json.dumps([dict(self.config), dict(self.form)], sort_keys=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A deliberate change of the port under test: a fault that must be rejected, or an equivalent that must not.
+
+    Attributes:
+        patch: makes the context in which the port is changed; see `parity.edit`.
+        weights: changes the case's weight rules instead, for faults of the transfer.
+        checks: the checks of which at least one must run to its end and fail, for a fault.
+        why: for an equivalent, the algebraic reason that it is one.
+    """
+
+    patch: Callable[[], AbstractContextManager[Any]] | None = None
+    weights: Callable[[Rules], Rules] | None = None
+    checks: tuple[str, ...] = ("exact",)
+    why: str = ""
+
+
+def _no_form(config: Json) -> "SearchStrategy[Json]":
+    from hypothesis import strategies as st
+
+    return st.just({})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """One layer under test: both sides, the parameter map between them, and how its examples are drawn.
+
+    Attributes:
+        name: 'port/layer'; the part before the slash is the port (and the name of its suite).
+        reference: config -> a torch module, or a plain torch function.
+        port: (config, dtype, rngs) -> a flax.nnx module with compute and parameters in `dtype`, or a plain function.
+            Called abstractly: no initialiser runs.
+        configs: strategy of configurations: JSON values only; its first choice is the simplest.
+        forms: config -> strategy of forms: JSON values that, with the configuration, decide every shape.
+        inputs: (config, form) -> strategy of inputs by the reference's argument names: `parity.draw` values, plain
+            scalars, or tuples of these.
+        weights: rules for the parameters that neither `parts` nor a built-in rule covers; may depend on the config.
+        parts: where another case's layer stands in this one: the reference's path (`*` for a layer's number) -> the
+            case's name. Both sides have it at that path unless `at` says where the port has it.
+        at: the reference's path of a part or module -> the port's path, where they differ.
+        arguments: the reference's argument name -> the port's, where they differ.
+        covers: reference classes (or functions) that this case answers for.
+        faults: name -> a change of the port that must be rejected.
+        equivalents: name -> a change of the port that computes the same function.
+        pins: examples that run first every time: each was a bug once, or is an edge that must not be left to chance.
+        ignores: output of the reference -> why it is not compared.
+        skips: check -> why it does not apply.
+        pool: how many configurations a run draws its examples from.
+    """
+
+    name: str
+    reference: Callable[[Json], Any]
+    port: Callable[[Json, Any, Any], Any]
+    configs: "SearchStrategy[Json]"
+    inputs: Callable[[Json, Json], "SearchStrategy[Json]"]
+    forms: Callable[[Json], "SearchStrategy[Json]"] = _no_form
+    weights: Rules | Callable[[Json], Rules] = dataclasses.field(default_factory=lambda: rules({}))
+    parts: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    at: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    arguments: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    covers: tuple[Any, ...] = ()
+    faults: Mapping[str, Variant] = dataclasses.field(default_factory=dict[str, Variant])
+    equivalents: Mapping[str, Variant] = dataclasses.field(default_factory=dict[str, Variant])
+    pins: tuple[Example, ...] = ()
+    ignores: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    skips: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    pool: int = 12
+
+    @property
+    def port_name(self) -> str:
+        return self.name.partition("/")[0]
+
+    def rules(self, config: Json) -> Rules:
+        """The case's own weight rules for one configuration."""
+        return self.weights if isinstance(self.weights, Rules) else self.weights(config)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Suite:
+    """What is true of a whole port.
+
+    Attributes:
+        name: the port's name: the part of its cases' names before the slash.
+        references: the reference model classes that the port answers for.
+        whole: the name of the case that is the whole model, token ids in and logits out.
+        config: a Hugging Face config.json as a dictionary -> the configuration of the whole's case. Raises ValueError
+            naming what the port does not support.
+        architectures: names that a checkpoint may give itself (`model_type`, `general.architecture` of a GGUF).
+        refuses: configuration field -> why the port does not support it.
+    """
+
+    name: str
+    references: tuple[Any, ...]
+    whole: str
+    config: Callable[[Mapping[str, Any]], Json]
+    architectures: tuple[str, ...]
+    refuses: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])

@@ -1,0 +1,52 @@
+"""`structure`: the same outputs, shapes and dtypes in every working dtype, NaN and inf in the same places?"""
+
+from parity.case import Example
+from parity.checks.finding import Check, Finding, Run
+from parity.checks.subject import Subject
+from parity.error import same_form
+from parity.errors import OutputMismatch
+from parity.tolerance import Tolerances
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def start(subject: Subject, tolerances: Tolerances) -> Run:
+    """Compare forms in each dtype (the port's abstractly, so nothing compiles), values' places in float32."""
+
+    def judge(example: Example) -> Finding:
+        problems: list[str] = []
+        for dtype in DTYPES:
+            theirs = {name: (x.shape, x.dtype) for name, x in subject.reference_outputs(example, dtype).items()}
+            problems += _unlike(dtype, theirs, dict(subject.form(example, dtype)))
+        if problems:
+            return Finding(passed=False, message="; ".join(problems))
+        try:
+            same_form(subject.reference_outputs(example, "float32"), subject.working_outputs(example, "float32"))
+        except OutputMismatch as error:
+            return Finding(passed=False, message=str(error))
+        return Finding(passed=True)
+
+    return Run(judge)
+
+
+def _unlike(dtype: str, reference: dict[str, tuple[object, ...]], port: dict[str, tuple[object, ...]]) -> list[str]:
+    """Every output that has another form, or is on one side only, with both sides' forms."""
+
+    def said(form: tuple[object, ...] | None) -> str:
+        return f"{form[0]} {form[1]}" if form else "nothing"
+
+    return [
+        f"in {dtype}, output `{name}` is {said(port.get(name))} in the port, {said(reference.get(name))} in the reference"
+        for name in {**reference, **port}
+        if not _same(reference.get(name), port.get(name))
+    ]
+
+
+def _same(reference: tuple[object, ...] | None, port: tuple[object, ...] | None) -> bool:
+    integers = ("int32", "int64")  # torch counts in int64, JAX in int32
+    if not reference or not port or reference[0] != port[0]:
+        return False
+    return str(reference[1]) == str(port[1]) or (str(reference[1]) in integers and str(port[1]) in integers)
+
+
+check = Check("structure", "the same outputs, shapes, dtypes?", start, compiles=True)

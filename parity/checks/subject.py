@@ -1,0 +1,168 @@
+"""A case under test: both sides built once per configuration, traced or compiled once per form, run many times."""
+
+import contextlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from parity import values
+from parity.case import Case, Example, Json, Variant
+from parity.port import Port, Traced, compiled, form, traced
+from parity.port import build as build_port
+from parity.reference import Reference, jittered, parameters
+from parity.reference import build as build_reference
+from parity.registry import Registry
+from parity.weights import Plan, plan
+
+Array = npt.NDArray[Any]
+Outputs = Mapping[str, Array]
+T = TypeVar("T")
+KEPT = 64  # built modules, traces and compilations of one kind; a run's pool is smaller
+
+
+class Subject:
+    """One case, as written or with a variant of its port, and whatever was already built for it.
+
+    A variant's subject shares the reference side with the clean one. Nothing outlives the process, and nothing is shared
+    between a port and its variants.
+    """
+
+    def __init__(self, registry: Registry, case: Case, *, variant: Variant | None = None, clean: "Subject | None" = None):
+        self.registry = registry
+        self.case = case
+        self.variant = variant
+        self._port: OrderedDict[Any, Any] = OrderedDict()
+        self._reference: OrderedDict[Any, Any] = clean._reference if clean else OrderedDict()
+
+    @contextlib.contextmanager
+    def patched(self) -> Iterator[None]:
+        """The context in which the port is what this subject says it is."""
+        with self.variant.patch() if self.variant and self.variant.patch else contextlib.nullcontext():
+            yield
+
+    def plan(self, config: Json) -> Plan:
+        """The weight plan, from shapes alone; raises WeightMapError."""
+
+        def make() -> Plan:
+            rules = self.registry.rules(self.case, config)
+            if self.variant and self.variant.weights:
+                rules = self.variant.weights(rules)
+            theirs = self._built(config)
+            return plan(
+                self.case.name,
+                reference=theirs.leaves,
+                port=self.port(config, "float32").leaves,
+                rules=rules,
+                types=theirs.types,
+                at=self.registry.at(self.case),
+                ties=theirs.ties,
+            )
+
+        return _kept(self._port, ("plan", _key(config)), make)
+
+    def port(self, config: Json, dtype: str) -> Port:
+        """The abstract port for one configuration and dtype."""
+        return _kept(self._port, ("port", dtype, _key(config)), lambda: build_port(self.case, config, dtype=dtype))
+
+    def parameters(self, example: Example) -> dict[str, npt.NDArray[np.float32]]:
+        """The example's parameters by reference name, in float32."""
+        leaves = self._built(example.config).leaves
+        return parameters(leaves, example.weights)
+
+    def leaves(self, example: Example, parameters: Mapping[str, Array], dtype: str) -> dict[str, Array]:
+        """Parameters transferred to the port's leaves, in the port's order, then widened or narrowed to `dtype`.
+
+        The transfer itself never casts: both sides narrow the same float32 numbers to a half dtype.
+        """
+        moved = dict(self.plan(example.config).forward(lambda name: parameters[name]))
+        return {path: moved[path].astype(dtype) for path in self.port(example.config, dtype).leaves}
+
+    def reference_outputs(self, example: Example, dtype: str, parameters: Mapping[str, Array] | None = None) -> Outputs:
+        """Run the reference in a dtype; 'float64' is exact. Kept by example, unless parameters are given."""
+        if parameters is not None:
+            return self._run_reference(example, dtype, parameters)
+        key = ("outputs", dtype, example.token)
+        return _kept(
+            self._reference, key, lambda: self._run_reference(example, dtype, self.parameters(example)), 8 * KEPT
+        )
+
+    def spread(self, example: Example, dtype: str, *, draws: int = 8) -> dict[str, Array]:
+        """How far the reference's program strays from exact when each operation is rounded at random to `dtype`.
+
+        Monte Carlo arithmetic: the largest distance over some draws, element by element.
+        """
+        exact = self.reference_outputs(example, "float64")
+        strays: dict[str, Array] = {name: np.zeros_like(y, dtype=np.float64) for name, y in exact.items()}
+        for draw in range(draws):
+            outputs = jittered(self.case, example, self.parameters(example), dtype=dtype, seed=draw)
+            for name, y in exact.items():
+                strays[name] = np.maximum(strays[name], np.abs(outputs[name] - y))
+        return strays
+
+    def exact_outputs(self, example: Example, parameters: Mapping[str, Array] | None = None) -> Outputs:
+        """Run the port in exact float64, traced once per configuration and form."""
+        inputs = self._port_inputs(example, "float64")
+        leaves = self.leaves(example, self.parameters(example) if parameters is None else parameters, "float64")
+        return self.traced(example, inputs).run(leaves, inputs)
+
+    def traced(self, example: Example, inputs: Mapping[str, Any]) -> Traced:
+        """The port's exact program for an example's configuration and shapes."""
+        module = self.port(example.config, "float64")
+        return _kept(self._port, ("trace", _key(example.config), _shapes(inputs)), lambda: traced(module, inputs))
+
+    def working_outputs(self, example: Example, dtype: str) -> Outputs:
+        """Run the port on the real backend, compiled once per configuration and form."""
+        inputs = self._port_inputs(example, dtype)
+        module = self.port(example.config, dtype)
+        key = ("compiled", dtype, _key(example.config), _shapes(inputs))
+        function = _kept(self._port, key, lambda: compiled(module, inputs))
+        return function.run(self.leaves(example, self.parameters(example), dtype), inputs)
+
+    def form(self, example: Example, dtype: str) -> Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Shapes and dtypes of the port's outputs in a working dtype, from an abstract evaluation."""
+        inputs = self._port_inputs(example, dtype)
+        module = self.port(example.config, dtype)
+        key = ("form", dtype, _key(example.config), _shapes(inputs))
+        return _kept(self._port, key, lambda: form(module, inputs))
+
+    def _built(self, config: Json, dtype: str = "float32") -> Reference:
+        key = ("built", dtype, _key(config))
+        return _kept(self._reference, key, lambda: build_reference(self.case, config, dtype=dtype))
+
+    def _run_reference(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Outputs:
+        module = self._built(example.config, dtype)
+        module.fill({name: x.astype(dtype) for name, x in parameters.items()})
+        return module.run({name: values.arrays(tree, dtype) for name, tree in example.inputs.items()})
+
+    def _port_inputs(self, example: Example, dtype: str) -> dict[str, Any]:
+        names = self.case.arguments
+        return {names.get(name, name): values.arrays(tree, dtype) for name, tree in example.inputs.items()}
+
+
+def _kept(cache: OrderedDict[Any, Any], key: Any, make: Callable[[], T], most: int = KEPT) -> T:
+    """A cache of the `most` things of one kind (a key's first item) that were used last."""
+    if key not in cache:
+        made = make()
+        same_kind = [other for other in cache if other[0] == key[0]]
+        if len(same_kind) >= most:
+            del cache[same_kind[0]]
+        cache[key] = made
+    cache.move_to_end(key)
+    return cache[key]
+
+
+def _key(config: Json) -> str:
+    return json.dumps(dict(config), sort_keys=True)
+
+
+def _shapes(tree: Any) -> Any:
+    """What decides a trace: shapes and dtypes of arrays, values of all else."""
+    if isinstance(tree, Mapping):
+        return tuple((name, _shapes(branch)) for name, branch in tree.items())
+    if isinstance(tree, tuple):
+        return tuple(_shapes(branch) for branch in tree)
+    return (tree.shape, tree.dtype.name) if isinstance(tree, np.ndarray) else repr(tree)

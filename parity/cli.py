@@ -1,0 +1,155 @@
+"""The command line: `parity list | check | replay`. Thin; torch and jax are imported only by what runs something."""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from parity.errors import ParityError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+Names = Annotated[list[str] | None, typer.Argument(metavar="[CASE-OR-PORT]...", help="llama, llama/mlp or mlp; none: all.")]
+Checks = Annotated[list[str] | None, typer.Option("--check", metavar="NAME", help="exact, rejects, rejects:NAME ...; repeatable.")]
+Examples = Annotated[int, typer.Option(min=1, metavar="N", help="Distinct examples that each check must complete.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Another seed draws other configurations and examples.")]
+Limit = Annotated[float | None, typer.Option(min=0, metavar="S", help="Seconds after which no further check starts.")]
+First = Annotated[bool, typer.Option("-x", "--stop-first", help="Stop at the first failure.")]
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the results as JSON; - is stdout.")]
+Token = Annotated[str, typer.Option("--example", metavar="TOKEN", help="The replay token of a failure.")]
+Check = Annotated[str, typer.Option("--check", metavar="NAME", help="The check to ask.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from parity.session import version
+
+        typer.echo(f"parity {version()}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
+
+
+@app.callback()
+def parity(version: Version = False) -> None:
+    """Is a Flax port the same function as its PyTorch reference, layer by layer?"""
+
+
+@app.command("list")
+def list_cases() -> None:
+    """List the cases bottom-up: parts, checks, faults, equivalents, file."""
+    from parity import session
+    from parity.report import listing
+
+    workspace = session.load()
+    _write(listing.render(workspace.registry, width=_width()))
+    for broken in workspace.registry.broken:
+        _complain(str(broken))
+    raise typer.Exit(2 if workspace.registry.broken or not workspace.registry.cases else 0)
+
+
+@app.command()
+def check(
+    cases: Names = None,
+    checks: Checks = None,
+    examples: Examples = 50,
+    seed: Seed = 0,
+    time_limit: Limit = None,
+    stop_first: First = False,
+    json: Json = None,
+) -> None:
+    """Check cases, leaf layers first. Exit status: 0 all passed, 1 a finding, 2 wrong use or a broken file."""
+    from parity import session
+    from parity.report import live, terminal
+    from parity.report.files import check_writable
+    from parity.report.json import to_json
+
+    if json not in (None, "-"):
+        check_writable(Path(json))
+    workspace = session.load()
+    selection = session.select(workspace.registry, cases or (), checks or ())
+    settings = session.settings(examples=examples, seed=seed, time_limit=time_limit)
+    with live.progress(len(selection.pairs)) as hooks:
+        results = session.run(workspace, selection, settings, hooks=hooks, stop_first=stop_first)
+    _report(lambda **style: terminal.render(results, **style), json=json, text=to_json(results))
+    raise typer.Exit(results.exit_status)
+
+
+@app.command()
+def replay(case: str, token: Token, check: Check = "exact") -> None:
+    """Run one example of a case again, verbosely. Exit status: 0 it passes, 1 it fails, 2 a side can't be run."""
+    from parity import replay, session
+    from parity.case import Example
+    from parity.report import replay as report
+
+    example = Example.from_token(token)
+    found = replay.replay(session.load(), case, example, check=check)
+    _write(report.render(found, width=_width(), color=_color(sys.stdout)))
+    raise typer.Exit(found.exit_status)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status. Anything a user can get wrong is one line on stderr."""
+    try:
+        status: Any = app(args=None if arguments is None else list(arguments), prog_name="parity", standalone_mode=False)
+        return int(status or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("interrupted")
+        return 130
+    except BrokenPipeError:  # the reader has seen enough, `parity list | head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115: for the interpreter's last flush
+        return 0
+    except Exception as error:
+        said = _said(error)
+        if said is None:
+            raise
+        _complain(said)
+        return 2
+
+
+def _said(error: Exception) -> str | None:
+    """What to tell a user of an error that is theirs; None for one that is ours."""
+    if isinstance(error, ParityError):
+        return str(error)
+    message: Callable[[], str] | None = getattr(error, "format_message", None)  # typer's own, whatever it is based on
+    return " ".join(message().split()) if message else None
+
+
+def _report(render: Callable[..., str], *, json: str | None, text: str) -> None:
+    """The report for people on stdout, or on stderr where stdout is for JSON."""
+    stream = sys.stderr if json == "-" else sys.stdout
+    stream.write(render(width=_width(), color=_color(stream)))
+    stream.flush()
+    if json == "-":
+        _write(text)
+    elif json:
+        from parity.report.files import write_whole
+
+        write_whole(Path(json), text)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _complain(line: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write(f"parity: error: {line}\n")
+
+
+def _width() -> int:
+    return max(40, min(shutil.get_terminal_size((80, 24)).columns, 120))
+
+
+def _color(stream: Any) -> bool:
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""A port's module built abstractly: shapes and structure only, no initialiser runs and nothing is compiled."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from parity.case import Case, Json
+from parity.errors import ParityError
+from parity.weights import Leaf
+
+
+@dataclasses.dataclass(frozen=True)
+class Port:
+    """What a port is made of, and a pure function that runs it.
+
+    Attributes:
+        dtype: 'float32', 'bfloat16', 'float16' or 'float64' (exact).
+        leaves: parameter path -> shape and dtype, in the order that `call` takes them.
+        call: (parameters in that order, inputs by name) -> outputs. Pure: safe to trace, jit and differentiate.
+    """
+
+    dtype: str
+    leaves: Mapping[str, Leaf]
+    call: Callable[[Sequence[Any], Mapping[str, Any]], Any]
+
+
+def build(case: Case, config: Json, *, dtype: str) -> Port:
+    """Build the case's port for a configuration with parameters and compute in `dtype`."""
+    with jax.enable_x64(dtype == "float64"):
+        return of(lambda: case.port(config, jnp.dtype(dtype), nnx.Rngs(0)), dtype=dtype, subject=case.name)
+
+
+def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:
+    """A port from whatever `make` returns: an nnx module, or a plain function without parameters."""
+    functions: list[Any] = []
+
+    def made() -> Any:
+        built = make()
+        if isinstance(built, nnx.Module):
+            return built
+        functions.append(built)
+        return None
+
+    module = nnx.eval_shape(made)
+    if functions:
+        function = functions[0]
+        return Port(dtype, {}, lambda parameters, inputs: function(**inputs))
+    graph, parameters, rest = nnx.split(module, nnx.Param, ...)
+    others = _others(rest, subject)
+    flat = {_path(path): variable for path, variable in nnx.to_flat_state(parameters)}
+    shapes = {path: variable.get_value() for path, variable in flat.items()}
+    structure = jax.tree.structure(parameters)
+
+    def call(leaves: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
+        return nnx.merge(graph, jax.tree.unflatten(structure, leaves), others)(**inputs)
+
+    return Port(dtype, {path: Leaf(tuple(x.shape), str(x.dtype)) for path, x in shapes.items()}, call)
+
+
+def _others(state: Any, subject: str) -> Any:
+    """What is not a parameter: random number streams are made real (nothing random is compared); all else is refused."""
+    for path, variable in nnx.to_flat_state(state):
+        if not isinstance(variable, nnx.RngState):
+            kind = type(variable).__name__
+            raise ParityError(f"{subject}: port variable `{_path(path)}` is a {kind}: only parameters can be transferred")
+
+    def real(shape: Any) -> Any:
+        if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
+            return jax.random.key(0)
+        return jnp.zeros(shape.shape, shape.dtype)
+
+    return jax.tree.map(real, state)
+
+
+def _path(path: Sequence[Any]) -> str:
+    return ".".join(str(step) for step in path)

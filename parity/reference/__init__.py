@@ -1,0 +1,7 @@
+"""The torch side of a case: built, filled, run. With `ideal`, the only room that imports torch."""
+
+from parity.reference.build import Reference as Reference
+from parity.reference.build import build as build
+from parity.reference.build import jittered as jittered
+from parity.reference.build import one_thread as one_thread
+from parity.reference.draw import parameters as parameters

@@ -1,0 +1,198 @@
+"""A reference module: built once per configuration, filled and run many times, always as if it were fresh."""
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from parity import values
+from parity.case import Case, Example, Json
+from parity.errors import ParityError
+from parity.ideal.torch_float64 import float64
+from parity.weights import Leaf
+
+Array = npt.NDArray[Any]
+Outputs = dict[str, Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A torch module, or a function, with what it was when fresh.
+
+    Attributes:
+        call: the module or function.
+        dtype: what it was built in; 'float64' is exact: float64 throughout, constants and upcasts included.
+        parameters: the module's parameters by name, a tied one once.
+        ties: a tied parameter's other name -> its name in `parameters`.
+        types: module path -> qualified type name.
+        fresh: what restores buffers and plain attributes: a module may keep state between calls (dynamic rope does).
+        ignores: outputs that are not compared.
+    """
+
+    call: Callable[..., Any]
+    dtype: str
+    parameters: Mapping[str, nn.Parameter]
+    ties: Mapping[str, str]
+    types: Mapping[str, str]
+    fresh: tuple[tuple[nn.Module, dict[str, Any], dict[str, torch.Tensor]], ...]
+    ignores: frozenset[str] = frozenset()
+
+    @property
+    def leaves(self) -> dict[str, Leaf]:
+        """Parameter shapes and dtypes by name."""
+        return {name: Leaf(tuple(p.shape), str(p.dtype).removeprefix("torch.")) for name, p in self.parameters.items()}
+
+    def fill(self, arrays: Mapping[str, Array]) -> None:
+        """Set every parameter, in place of what it held, at the array's own dtype; memory may be shared."""
+        for name, parameter in self.parameters.items():
+            parameter.data = tensor(arrays[name])
+
+    def run(self, inputs: Mapping[str, Any]) -> Outputs:
+        """Call with keyword inputs (arrays, scalars, tuples of them); the outputs by name.
+
+        A lone output is 'output'; a tuple's are '0', '1'; a dictionary's go by key, nested ones joined by dots.
+        None is left out.
+        """
+        with _arithmetic(self.dtype):
+            return self.call_named(inputs)
+
+    def call_named(self, inputs: Mapping[str, Any]) -> Outputs:
+        """`run`, in whatever arithmetic is in force."""
+        self._restore()
+        with torch.no_grad():
+            outputs = self.call(**{name: tensors(tree) for name, tree in inputs.items()})
+            return dict(_named(outputs, self.ignores))
+
+    def _restore(self) -> None:
+        for module, attributes, buffers in self.fresh:
+            module.__dict__.update(attributes)
+            for name, buffer in buffers.items():
+                module._buffers[name] = buffer.clone()
+
+
+def build(case: Case, config: Json, *, dtype: str = "float32") -> Reference:
+    """Build the case's reference for a configuration, in evaluation mode, as `from_pretrained(dtype=...)` would."""
+    with _arithmetic(dtype), _quiet():
+        return of(case.reference(config), dtype=dtype, ignores=case.ignores)
+
+
+def of(call: Callable[..., Any], *, dtype: str, ignores: Iterable[str] = ()) -> Reference:
+    """A reference from a module (or function) that is there already."""
+    if not isinstance(call, nn.Module):
+        return Reference(call, dtype, {}, {}, {}, (), frozenset(ignores))
+    call.eval()
+    first = {id(parameter): name for name, parameter in call.named_parameters()}
+    every = call.named_parameters(remove_duplicate=False)
+    return Reference(
+        call=call,
+        dtype=dtype,
+        parameters=dict(call.named_parameters()),
+        ties={name: first[id(p)] for name, p in every if first[id(p)] != name},
+        types={path: f"{type(m).__module__}.{type(m).__qualname__}" for path, m in call.named_modules()},
+        fresh=tuple(_snapshot(module) for module in call.modules()),
+        ignores=frozenset(ignores),
+    )
+
+
+def jittered(
+    case: Case, example: Example, parameters: Mapping[str, Array], *, dtype: str, seed: int
+) -> Outputs:
+    """Build and run the reference in float64 with every operation rounded at random, as coarsely as `dtype` is."""
+    with float64(jitter=float(torch.finfo(getattr(torch, dtype)).eps) / 2, seed=seed), _quiet():
+        module = of(case.reference(example.config), dtype="float64", ignores=case.ignores)
+        module.fill({name: x.astype(np.float64) for name, x in parameters.items()})
+        inputs = {name: values.arrays(tree, np.float64) for name, tree in example.inputs.items()}
+        return module.call_named(inputs)
+
+
+@contextlib.contextmanager
+def _arithmetic(dtype: str) -> Iterator[None]:
+    """The arithmetic that a dtype stands for: exact for float64, torch's own with that default dtype otherwise."""
+    if dtype == "float64":
+        with float64():
+            yield
+        return
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, dtype))
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings about odd configurations while a module is built: drawn configurations are odd on purpose."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread for tiny tensors: two cost 70 times as much on a small decoder block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def tensors(tree: Any) -> Any:
+    """A tree of arrays as tensors."""
+    if isinstance(tree, tuple):
+        return tuple(tensors(branch) for branch in cast(tuple[Any, ...], tree))
+    return tensor(cast(Array, tree)) if isinstance(tree, np.ndarray) else tree
+
+
+def tensor(x: Array) -> torch.Tensor:
+    """An array as a tensor; bfloat16 by its bits, since torch does not read NumPy's."""
+    x = np.ascontiguousarray(x).reshape(x.shape)
+    if x.dtype.name == "bfloat16":
+        return torch.from_numpy(x.view(np.uint16)).view(torch.bfloat16)
+    if not x.flags.writeable:
+        x = x.copy()
+    return torch.from_numpy(x)
+
+
+def array(t: torch.Tensor) -> Array:
+    """A tensor as an array; bfloat16 as ml_dtypes' bfloat16."""
+    t = t.detach()
+    if t.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return t.contiguous().view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
+    return t.numpy()
+
+
+def _snapshot(module: nn.Module) -> tuple[nn.Module, dict[str, Any], dict[str, torch.Tensor]]:
+    plain = {
+        name: value
+        for name, value in module.__dict__.items()
+        if isinstance(value, bool | int | float | str | None) or isinstance(value, torch.Tensor)
+    }
+    buffers = {name: buffer.clone() for name, buffer in module._buffers.items() if buffer is not None}
+    return module, plain, buffers
+
+
+def _named(outputs: Any, ignores: frozenset[str], path: str = "") -> Iterator[tuple[str, Array]]:
+    if outputs is None or path in ignores:
+        return
+    if isinstance(outputs, torch.Tensor):
+        yield path or "output", array(outputs)
+    elif isinstance(outputs, Mapping | list | tuple):
+        fields = cast(Any, outputs.items() if isinstance(outputs, Mapping) else enumerate(outputs))
+        for step, value in fields:
+            yield from _named(value, ignores, f"{path}.{step}" if path else str(step))
+    else:
+        raise ParityError(f"the reference returned a {type(outputs).__name__} at `{path}`: only tensors can be compared")

@@ -1,0 +1,50 @@
+"""What a run shows of itself while it is under way: bars on a terminal, nothing anywhere else."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from parity.case import Case
+from parity.results import Result
+from parity.session import Hooks
+
+
+@contextlib.contextmanager
+def progress(checks: int, console: Console | None = None) -> Iterator[Hooks]:
+    """Hooks that draw one bar for the run and one for the check under way, on stderr, while the `with` lasts."""
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        yield Hooks()
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield _hooks(bars, bars.add_task("checks", total=checks, speed=""))
+
+
+def _hooks(bars: Progress, whole: TaskID) -> Hooks:
+    current: list[TaskID] = []
+    started = 0.0
+
+    def on_start(case: Case, check: str) -> None:
+        nonlocal started
+        started = time.monotonic()
+        current.append(bars.add_task(f"{case.name} [{check}]", total=None, speed=""))
+
+    def on_progress(done: int, asked: int) -> None:
+        rate = done / max(time.monotonic() - started, 1e-9)
+        bars.update(current[-1], completed=done, total=asked, speed=f"{rate:.0f} examples/s")
+
+    def on_result(result: Result) -> None:
+        bars.remove_task(current.pop())
+        bars.advance(whole)
+
+    return Hooks(on_start, on_progress, on_result)

@@ -1,0 +1,262 @@
+"""One way to run a selection of checks: behind `parity check`, `parity.check` and, for what surrounds them, pytest."""
+
+import dataclasses
+import difflib
+import os
+import platform
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parity import registry as registries
+from parity import tolerance
+from parity.case import Case
+from parity.errors import BadInput
+from parity.registry import Broken, Registry, nearest
+from parity.results import Result, Results
+from parity.tolerance import Tolerances
+
+if TYPE_CHECKING:  # these import torch and jax: seconds that `parity --version` must not cost
+    from parity.run import Settings
+
+PACKAGES = ("torch", "jax", "jaxlib", "flax", "transformers", "numpy", "hypothesis")
+Pairs = Sequence[tuple[Case, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Workspace:
+    """A root's cases and tolerances."""
+
+    registry: Registry
+    tolerances: Tolerances
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """What a run is asked for, bottom-up, all checks of a case together so that what is built is shared."""
+
+    pairs: Pairs
+    broken: tuple[Broken, ...] = ()
+    not_checked: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+    """Called while a run is under way; progress is (examples done, examples asked)."""
+
+    on_start: Callable[[Case, str], None] = lambda case, check: None
+    on_progress: Callable[[int, int], None] = lambda done, asked: None
+    on_result: Callable[[Result], None] = lambda result: None
+
+
+def check(
+    *cases: str | Case,
+    checks: Collection[str] = (),
+    examples: int = 50,
+    seed: int = 0,
+    time_limit: float | None = None,
+    stop_first: bool = False,
+    root: Path | None = None,
+) -> Results:
+    """Check cases of the root that the working directory lies in.
+
+    Args:
+        cases: cases, or names of cases or ports; none means all.
+        checks: ids ('exact', 'rejects:eps'), or 'rejects' or 'accepts' for all of these; none means all.
+        examples: how many distinct examples each check must complete.
+        seed: another one draws other configurations and examples.
+        time_limit: seconds after which no further check starts.
+        stop_first: stop at the first failure.
+        root: another folder to look for the root from.
+
+    Raises:
+        BadInput: a name is unknown, nothing is selected, or the root's files are broken.
+    """
+    workspace = load(root)
+    names = [case.name if isinstance(case, Case) else case for case in cases]
+    made = settings(examples=examples, seed=seed, time_limit=time_limit)
+    return run(workspace, select(workspace.registry, names, checks), made, stop_first=stop_first)
+
+
+def load(start: Path | None = None) -> Workspace:
+    """Find the root at or above `start`, load its case files, read its tolerances; raises BadInput."""
+    root = registries.find_root(start)
+    registry = registries.discover(root)
+    ports = {broken.path.split("/")[-2] for broken in registry.broken}
+    return Workspace(registry, tolerance.read(root, registry.cases, ports))
+
+
+def settings(*, examples: int = 50, seed: int = 0, time_limit: float | None = None) -> "Settings":
+    """Settings of a run whose time starts now."""
+    from parity.run import Settings
+
+    if examples < 1:
+        raise BadInput(f"at least 1 example is needed, not {examples}")
+    return Settings(examples, seed, None if time_limit is None else time.monotonic() + time_limit)
+
+
+def select(registry: Registry, names: Collection[str] = (), checks: Collection[str] = ()) -> Selection:
+    """Cases and checks by name; raises BadInput for an unknown name, and when nothing is selected."""
+    from parity.run import check_ids
+
+    _known_checks(registry, checks)
+    broken = tuple(b for b in registry.broken if not names or any(_is_named(b, name) for name in names))
+    left = [name for name in names if not any(_is_named(b, name) for b in broken) or _names_a_case(registry, name)]
+    cases = registry.select(left) if left or not names else ()
+    pairs = [(case, check) for case in cases for check in check_ids(case) if _asked_for(check, checks)]
+    if not cases and not broken:
+        raise BadInput(f"nothing was selected: there are no cases under {registry.root / 'cases'}")
+    if not pairs and not broken:
+        raise BadInput(f"nothing was selected: {' '.join(c.name for c in cases)} without the check {' or '.join(checks)}")
+    return Selection(pairs, broken, tuple(not_checked(registry, pairs, broken)))
+
+
+def run(
+    workspace: Workspace,
+    selection: Selection,
+    settings: "Settings",
+    *,
+    hooks: Hooks | None = None,
+    stop_first: bool = False,
+) -> Results:
+    """Run every selected check to its verdict; an interrupt ends it with what was found so far.
+
+    Raises:
+        BadInput: the root's files ask for something impossible, such as a check without a bound.
+    """
+    from parity.port import cache
+    from parity.run import Runner
+
+    hooks = hooks or Hooks()
+    runner = Runner(workspace.registry, workspace.tolerances, settings)
+    results = broken_results(selection.broken)
+    interrupted = False
+    try:
+        with cache.persistent():
+            for case, name in selection.pairs:
+                if stop_first and any(result.status in ("failed", "error") for result in results):
+                    break
+                hooks.on_start(case, name)
+                results.append(runner.run(case, name, progress=hooks.on_progress))
+                hooks.on_result(results[-1])
+    except KeyboardInterrupt:
+        interrupted = True
+    notes = list(selection.not_checked)
+    if missing := len(selection.pairs) + len(selection.broken) - len(results):
+        notes.insert(0, f"{missing} checks were not run: {'interrupted' if interrupted else 'stopped at the first failure'}")
+    gathered = gather(results, parts=parts(workspace.registry), seed=settings.seed, not_checked=notes)
+    return gathered.model_copy(update={"interrupted": interrupted})
+
+
+def gather(
+    results: Iterable[Result],
+    *,
+    parts: Mapping[str, Sequence[str]],
+    seed: int,
+    not_checked: Iterable[str] = (),
+    environment: Mapping[str, Any] | None = None,
+) -> Results:
+    """Merge results, wherever they were found; what lies above a failed part becomes 'blocked'."""
+    results = list(results)
+    skips = [f"{result.id} was skipped: {result.message}" for result in results if result.status == "skipped"]
+    place = describe_environment() if environment is None else environment
+    return Results.of(results, parts=parts, seed=seed, environment=place, not_checked=[*skips, *not_checked])
+
+
+def parts(registry: Registry) -> dict[str, list[str]]:
+    """Case -> what it is made of; a part whose file could not be loaded goes by the file's name."""
+    broken = {f"{b.path.split('/')[-2]}/{_layer(b)}": b.name for b in registry.broken}
+    return {
+        name: [broken.get(part, part) for part in case.parts.values() if part in registry.cases or part in broken]
+        for name, case in registry.cases.items()
+    }
+
+
+def broken_results(broken: Iterable[Broken]) -> list[Result]:
+    """A case file that could not be loaded, as a result with status 'error'."""
+    return [Result(case=file.name, check="import", status="error", message=str(file)) for file in broken]
+
+
+def not_checked(registry: Registry, pairs: Pairs, broken: Collection[Broken] = ()) -> Iterator[str]:
+    """What a run of these checks does not look at, a line each; what is skipped is in the results."""
+    from parity.run import check_ids
+
+    chosen = {(case.name, check) for case, check in pairs}
+    cases = {name for name, _ in chosen}
+    if others := [case.name for case in registry.bottom_up() if case.name not in cases]:
+        yield f"not selected: {', '.join(others)}"
+    every = [(case.name, check) for case in registry.bottom_up() if case.name in cases for check in check_ids(case)]
+    kinds = Counter(check.partition(":")[0] for name, check in every if (name, check) not in chosen)
+    if kinds:
+        yield f"not asked for: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}"
+    yield from (f"{file}: could not be loaded" for file in registry.broken if file not in broken)
+    for suite in registry.suites.values():
+        if any(name.startswith(f"{suite.name}/") for name in cases):
+            yield from (f"{suite.name} refuses the field `{field}`: {why}" for field, why in suite.refuses.items())
+    declared = {case.name: case.equivalents for case, _ in pairs if case.equivalents}
+    for name, equivalents in declared.items():
+        yield f"{name}: declared the same function: {', '.join(equivalents)}"
+
+
+def describe_environment() -> dict[str, Any]:
+    """Where a run took place: versions, threads, devices. Imports jax."""
+    from parity.port import cache
+
+    return {
+        "parity": version(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": {"torch": 1, "xla": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()},
+        "jax_backend": cache.backend(),
+    }
+
+
+def version() -> str:
+    """parity's own version, also where it runs from a checkout that was never installed."""
+    if (found := _version("parity")) != "none":
+        return found
+    pyproject = Path(__file__).parents[1] / "pyproject.toml"
+    return str(tomllib.loads(pyproject.read_text())["project"]["version"]) if pyproject.is_file() else "unknown"
+
+
+def _known_checks(registry: Registry, checks: Collection[str]) -> None:
+    from parity.run import CHECKS, check_ids
+
+    short = (*CHECKS, "rejects", "accepts")
+    every = (*short, *(check for case in registry.cases.values() for check in check_ids(case)))
+    for name in checks:
+        if name not in every:
+            known = every if difflib.get_close_matches(name, every, cutoff=0.5) else short
+            raise BadInput(f"unknown check {name!r}{nearest(name, dict.fromkeys(known))}")
+
+
+def _asked_for(check: str, asked: Collection[str]) -> bool:
+    return not asked or check in asked or check.partition(":")[0] in asked
+
+
+def _layer(broken: Broken) -> str:
+    return Path(broken.path).stem.removeprefix("case_")
+
+
+def _is_named(broken: Broken, name: str) -> bool:
+    """Whether a selection by this name would have meant a file's cases, as far as its path tells."""
+    port = broken.path.split("/")[-2]
+    return name in (port, _layer(broken), f"{port}/{_layer(broken)}")
+
+
+def _names_a_case(registry: Registry, name: str) -> bool:
+    return any(name in (case, *case.split("/", 1)) for case in registry.cases)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
