@@ -62,13 +62,16 @@ class Example:
         """Read a replay token; raises BadInput when it isn't one."""
         try:
             node = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+            for name in ("config", "form", "inputs", "weights"):
+                if not isinstance(node[name], dict):
+                    raise TypeError(f"{name} is {node[name]!r:.40}, not a mapping")
             return Example(
                 config=node["config"],
                 form=node["form"],
                 inputs={name: values.from_json(tree) for name, tree in node["inputs"].items()},
                 weights=Weights(**node["weights"]),
             )
-        except (binascii.Error, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"--example is not a replay token: {type(error).__name__}: {error}") from None
 
     @property
@@ -166,6 +169,9 @@ class Suite:
             naming what the port does not support.
         architectures: names that a checkpoint may give itself (`model_type`, `general.architecture` of a GGUF).
         refuses: configuration field -> why the port does not support it.
+        text: prose for a checkpoint to read, of 300 tokens or more.
+        prompts: beginnings for a checkpoint to go on with, of different lengths.
+        leftovers: pattern of tensor names that checkpoints may hold and nothing reads -> why.
     """
 
     name: str
@@ -174,3 +180,6 @@ class Suite:
     config: Callable[[Mapping[str, Any]], Json]
     architectures: tuple[str, ...]
     refuses: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    text: str = ""
+    prompts: tuple[str, ...] = ()
+    leftovers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])

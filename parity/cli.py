@@ -6,18 +6,32 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
-from parity.errors import ParityError
+from parity.errors import BadInput, ParityError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
-Names = Annotated[list[str] | None, typer.Argument(metavar="[CASE-OR-PORT]...", help="llama, llama/mlp or mlp; none: all.")]
-Checks = Annotated[list[str] | None, typer.Option("--check", metavar="NAME", help="exact, rejects, rejects:NAME ...; repeatable.")]
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[CASE-OR-PORT]...", help="llama, llama/mlp or mlp; none: all.")
+]
+Checks = Annotated[
+    list[str] | None, typer.Option("--check", metavar="NAME", help="exact, rejects, rejects:NAME ...; repeatable.")
+]
 Examples = Annotated[int, typer.Option(min=1, metavar="N", help="Distinct examples that each check must complete.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Another seed draws other configurations and examples.")]
 Limit = Annotated[float | None, typer.Option(min=0, metavar="S", help="Seconds after which no further check starts.")]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option("--checkpoint", metavar="PATH", help="Check one port on a Hugging Face folder or a .gguf."),
+]
+Prose = Annotated[
+    Path | None,
+    typer.Option("--text", metavar="FILE", help="What the checkpoint reads, instead of the port's own text."),
+]
 First = Annotated[bool, typer.Option("-x", "--stop-first", help="Stop at the first failure.")]
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the results as JSON; - is stdout.")]
 Token = Annotated[str, typer.Option("--example", metavar="TOKEN", help="The replay token of a failure.")]
@@ -47,7 +61,7 @@ def list_cases() -> None:
     from parity.report import listing
 
     workspace = session.load()
-    _write(listing.render(workspace.registry, width=_width()))
+    _write(listing.render(workspace.registry), sys.stdout)
     for broken in workspace.registry.broken:
         _complain(str(broken))
     raise typer.Exit(2 if workspace.registry.broken or not workspace.registry.cases else 0)
@@ -61,6 +75,8 @@ def check(
     seed: Seed = 0,
     time_limit: Limit = None,
     stop_first: First = False,
+    checkpoint: Checkpoint = None,
+    text: Prose = None,
     json: Json = None,
 ) -> None:
     """Check cases, leaf layers first. Exit status: 0 all passed, 1 a finding, 2 wrong use or a broken file."""
@@ -71,12 +87,25 @@ def check(
 
     if json not in (None, "-"):
         check_writable(Path(json))
+    if checkpoint is None and text is not None:
+        raise BadInput("--text is what a checkpoint reads: give --checkpoint too")
+    if checkpoint is not None and (checks or len(cases or ()) != 1):
+        raise BadInput("--checkpoint runs all its checks of one port: name the port, and no --check")
     workspace = session.load()
-    selection = session.select(workspace.registry, cases or (), checks or ())
-    settings = session.settings(examples=examples, seed=seed, time_limit=time_limit)
-    with live.progress(len(selection.pairs)) as hooks:
-        results = session.run(workspace, selection, settings, hooks=hooks, stop_first=stop_first)
-    _report(lambda **style: terminal.render(results, **style), json=json, text=to_json(results))
+    if checkpoint is not None:
+        from parity import real
+
+        with live.progress(None) as hooks:
+            results = real.run(workspace, (cases or [""])[0], checkpoint, text=text, hooks=hooks)
+    else:
+        selection = session.select(workspace.registry, cases or (), checks or ())
+        settings = session.settings(examples=examples, seed=seed, time_limit=time_limit)
+        with live.progress(len(selection.pairs)) as hooks:
+            results = session.run(workspace, selection, settings, hooks=hooks, stop_first=stop_first)
+    stream = sys.stderr if json == "-" else sys.stdout  # where stdout is for JSON, people read stderr
+    _write(terminal.render(results, width=_width(), color=_color(stream)), stream)
+    if json:
+        _deliver(to_json(results), json)
     raise typer.Exit(results.exit_status)
 
 
@@ -89,20 +118,22 @@ def replay(case: str, token: Token, check: Check = "exact") -> None:
 
     example = Example.from_token(token)
     found = replay.replay(session.load(), case, example, check=check)
-    _write(report.render(found, width=_width(), color=_color(sys.stdout)))
+    _write(report.render(found, width=_width(), color=_color(sys.stdout)), sys.stdout)
     raise typer.Exit(found.exit_status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Anything a user can get wrong is one line on stderr."""
     try:
-        status: Any = app(args=None if arguments is None else list(arguments), prog_name="parity", standalone_mode=False)
+        status: Any = app(
+            args=None if arguments is None else list(arguments), prog_name="parity", standalone_mode=False
+        )
         return int(status or 0)
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted")
         return 130
-    except BrokenPipeError:  # the reader has seen enough, `parity list | head`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115: for the interpreter's last flush
+    except BrokenPipeError:  # the reader has seen enough (`| head`); this is for the last flush
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 0
     except Exception as error:
         said = _said(error)
@@ -120,22 +151,19 @@ def _said(error: Exception) -> str | None:
     return " ".join(message().split()) if message else None
 
 
-def _report(render: Callable[..., str], *, json: str | None, text: str) -> None:
-    """The report for people on stdout, or on stderr where stdout is for JSON."""
-    stream = sys.stderr if json == "-" else sys.stdout
-    stream.write(render(width=_width(), color=_color(stream)))
+def _deliver(text: str, to: str) -> None:
+    """Machine-readable text to stdout or, whole, into a file."""
+    from parity.report.files import write_whole
+
+    if to == "-":
+        _write(text, sys.stdout)
+    else:
+        write_whole(Path(to), text)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    stream.write(text)
     stream.flush()
-    if json == "-":
-        _write(text)
-    elif json:
-        from parity.report.files import write_whole
-
-        write_whole(Path(json), text)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 def _complain(line: str) -> None:
@@ -147,8 +175,8 @@ def _width() -> int:
     return max(40, min(shutil.get_terminal_size((80, 24)).columns, 120))
 
 
-def _color(stream: Any) -> bool:
-    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def _color(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
 """What Hypothesis draws: sizes from palettes, seeds and magnitudes, and the examples of a run made of them.
 
-Each draw costs about 0.2 ms, so an example is few draws and NumPy fills the arrays. Palettes are ordered from the simplest
-to the hardest, which is the order that shrinking follows backwards.
+Each draw costs about 0.2 ms, so an example is few draws and NumPy fills the arrays. Palettes are ordered from the
+simplest to the hardest, which is the order that shrinking follows backwards.
 """
 
 import contextlib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 from zlib import crc32
 
 import hypothesis
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisWarning
 from hypothesis.internal.conjecture import providers
 from hypothesis.strategies import SearchStrategy
 
@@ -38,9 +40,7 @@ def floats(
     shape: Sequence[int], *, scales: Sequence[float] = SCALES, rows: Sequence[str] = ROWS
 ) -> SearchStrategy[Floats]:
     """Normal floats of a drawn magnitude, now and then with hard rows among them."""
-    return st.builds(
-        Floats, shape=st.just(tuple(shape)), seed=seeds(), scale=one_of(*scales), rows=one_of("", *rows)
-    )
+    return st.builds(Floats, shape=st.just(tuple(shape)), seed=seeds(), scale=one_of(*scales), rows=one_of("", *rows))
 
 
 def tokens(shape: Sequence[int], high: int) -> SearchStrategy[Tokens]:
@@ -53,16 +53,18 @@ def padding(batch: int, length: int, *, sides: Sequence[str] = SIDES) -> SearchS
     return st.builds(Padding, shape=st.just((batch, length)), seed=seeds(), side=one_of(*sides))
 
 
-def masks(
-    batch: int, length: int, *, form: str = "additive", sides: Sequence[str] = SIDES
-) -> SearchStrategy[Mask]:
+def masks(batch: int, length: int, *, form: str = "additive", sides: Sequence[str] = SIDES) -> SearchStrategy[Mask]:
     """A causal 4D mask (batch, 1, length, length) over a padding on any side."""
     shape = st.just((batch, 1, length, length))
     return st.builds(Mask, shape=shape, seed=seeds(), side=one_of(*sides), form=st.just(form))
 
 
 def positions(
-    batch: int, length: int, *, starts: Sequence[int] = (0,), forms: Sequence[str] = ("arange", "rows", "packed", "random")
+    batch: int,
+    length: int,
+    *,
+    starts: Sequence[int] = (0,),
+    forms: Sequence[str] = ("arange", "rows", "packed", "random"),
 ) -> SearchStrategy[Positions]:
     """Position ids (batch, length) of any form, from a start of the palette."""
     return st.builds(
@@ -93,27 +95,41 @@ def examples(case: Case, pool: Sequence[tuple[Json, Json]] | None = None) -> Sea
 def pool(case: Case, *, seed: int) -> tuple[tuple[Json, Json], ...]:
     """The configurations and forms that a run with this seed uses: `case.pool` of them, as diverse as can be.
 
-    Many are drawn; then each next one is the one with the largest share of pairs of values not seen together yet: bugs
-    need two fields to meet (a rope type and its limit, grouped heads and a bias) far more often than three.
+    Many are drawn. Then, in turn, the next one is the one with the largest share of pairs of values not seen together
+    yet, since bugs need two fields to meet (a rope type and its limit, grouped heads and a bias) far more often than
+    three; and the one whose values were taken least often so far, so that a kind with few fields gets its share too.
     """
     drawn: list[tuple[Json, Json]] = []
     pairs = case.configs.flatmap(lambda config: st.tuples(st.just(config), case.forms(config)))
     run(pairs, drawn.append, examples=max(80, 8 * case.pool), seed=seed_of(seed, case.name))
-    left = {repr(pair): (pair, _met(pair)) for pair in drawn}
+    left = {" ".join(values): (pair, values) for pair in drawn for values in [_values(pair)]}
     chosen: list[tuple[Json, Json]] = []
-    seen: set[tuple[str, str]] = set()
+    met: set[tuple[str, str]] = set()
+    taken: Counter[str] = Counter()
+
+    def news(name: str) -> float:
+        pairs = _pairs(left[name][1])
+        return len(pairs - met) / len(pairs)
+
+    def rarity(name: str) -> float:
+        values = left[name][1]
+        return -sum(taken[value] for value in values) / len(values)
+
     while left and len(chosen) < case.pool:
-        best = max(left, key=lambda name: len(left[name][1] - seen) / len(left[name][1]))
-        pair, met = left.pop(best)
+        pair, values = left.pop(max(left, key=rarity if len(chosen) % 2 else news))
         chosen.append(pair)
-        seen |= met
+        met |= _pairs(values)
+        taken.update(values)
     return tuple(chosen)
 
 
-def _met(pair: tuple[Json, Json]) -> set[tuple[str, str]]:
-    """Every two values that meet in a configuration and form, a nested field's by its path."""
-    flat = [f"{path}={value!r}" for part in pair for path, value in _flat(part)]
-    return {(a, b) for number, a in enumerate(flat) for b in flat[number:]}
+def _values(pair: tuple[Json, Json]) -> list[str]:
+    return sorted(f"{path}={value!r}" for part in pair for path, value in _flat(part))
+
+
+def _pairs(values: list[str]) -> set[tuple[str, str]]:
+    """Every two values that meet in a configuration and form."""
+    return {(a, b) for number, a in enumerate(values) for b in values[number:]}
 
 
 def _flat(node: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -148,7 +164,7 @@ def run(
         deadline=None,
         database=None,
         phases=[hypothesis.Phase.generate, *([hypothesis.Phase.shrink] if shrink else [])],
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=list(cast(Any, hypothesis.HealthCheck)),
         report_multiple_bugs=False,
         print_blob=False,
         verbosity=hypothesis.Verbosity.quiet,
@@ -158,7 +174,7 @@ def run(
         body(value)
 
     with _no_local_constants(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", hypothesis.errors.HypothesisWarning)
+        warnings.simplefilter("ignore", HypothesisWarning)
         drawn()
 
 

@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
 from parity.case import Variant
@@ -59,30 +59,45 @@ def remap(change: Callable[[Rules], Rules], *, checks: tuple[str, ...] = ("exact
     return Variant(weights=change, checks=checks, why=why)
 
 
+_EDITED: dict[FunctionType, str] = {}  # what the source of a function is by now, so that edits of one function add up
+
+
 @contextlib.contextmanager
 def _edited(target: Callable[..., Any], changes: tuple[tuple[str, str], ...]) -> Iterator[None]:
     function = inspect.unwrap(target)
     assert isinstance(function, FunctionType), f"{target} is not a function written in Python"
     code, defaults, keywords = function.__code__, function.__defaults__, function.__kwdefaults__
+    before = _EDITED.get(function)
     try:
-        changed = _compiled(function, changes)
+        source = _changed(function, before, changes)
+        changed = _compiled(function, source)
         function.__code__, function.__defaults__ = changed.__code__, changed.__defaults__
         function.__kwdefaults__ = changed.__kwdefaults__
+        _EDITED[function] = source
         yield
     finally:
         function.__code__, function.__defaults__, function.__kwdefaults__ = code, defaults, keywords
+        _EDITED.pop(function, None)
+        if before is not None:
+            _EDITED[function] = before
 
 
-def _compiled(function: FunctionType, changes: tuple[tuple[str, str], ...]) -> FunctionType:
-    lines, start = inspect.getsourcelines(function)
-    source = textwrap.dedent("".join(lines))
+def _changed(function: FunctionType, source: str | None, changes: tuple[tuple[str, str], ...]) -> str:
+    """A function's source (as it stands in its file, if none is given) with every change made."""
+    if source is None:
+        source = textwrap.dedent(inspect.getsource(function))
     for old, new in changes:
         if source.count(old) != 1:
             raise StaleEdit(
                 f"the edit of `{function.__qualname__}` no longer applies: `{old}` stands {source.count(old)} times "
-                f"in {inspect.getsourcefile(function)}:{start}, not once"
+                f"in {inspect.getsourcefile(function)}:{function.__code__.co_firstlineno}, not once"
             )
         source = source.replace(old, new)
+    return source
+
+
+def _compiled(function: FunctionType, source: str) -> FunctionType:
+    start = function.__code__.co_firstlineno
     closure = function.__code__.co_freevars
     if closure:  # a closure (the `__class__` of super(), say) must be free in the new code as well
         body = textwrap.indent(source, "    ")
@@ -95,5 +110,5 @@ def _compiled(function: FunctionType, changes: tuple[tuple[str, str], ...]) -> F
     exec(module, function.__globals__, names)
     made = names["_closure"](*[None] * len(closure)) if closure else names[function.__name__]
     made = inspect.unwrap(made)
-    assert isinstance(made, FunctionType) and isinstance(made.__code__, CodeType)
+    assert isinstance(made, FunctionType)
     return made

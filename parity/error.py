@@ -1,7 +1,7 @@
 """How far two outputs are apart, and how much of that is rounding.
 
-Everything here is NumPy in float64. A row is the last axis: outputs are judged by their row's largest value, since near zero
-even a correct port has a large elementwise error.
+Everything here is NumPy in float64. A row is the last axis: outputs are judged by their row's largest value, since near
+zero even a correct port has a large elementwise error.
 """
 
 import dataclasses
@@ -31,9 +31,10 @@ class Error:
     def merge(self, other: "Error") -> "Error":
         """The worse of two, measure by measure; the worst element goes with the larger first measure."""
         names = [*self.measures, *(name for name in other.measures if name not in self.measures)]
-        merged = {name: max(self.measures.get(name, 0.0), other.measures.get(name, 0.0)) for name in names}
+        mine, theirs = ({name: error.measures.get(name, 0.0) for name in names} for error in (self, other))
+        merged = {name: float(np.maximum(mine[name], theirs[name])) for name in names}  # NaN is worse than anything
         first = next(iter(names), "")
-        larger = self if self.measures.get(first, 0.0) >= other.measures.get(first, 0.0) else other
+        larger = other if theirs.get(first, 0.0) > mine.get(first, 0.0) else self
         return Error(merged, larger.worst or self.worst or other.worst)
 
 

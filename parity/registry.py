@@ -69,7 +69,7 @@ class Registry:
         return tuple(sorted(self.cases.values(), key=lambda case: (case.port_name, self._height(case), case.name)))
 
     def parts(self, case: Case) -> dict[str, Case]:
-        """The parts that exist, by the reference's path. (A part without a case is the gate's finding, not an error.)"""
+        """The parts that exist, by the reference's path; one without a case is a finding of the gate, no error here."""
         return {path: self.cases[name] for path, name in case.parts.items() if name in self.cases}
 
     def rules(self, case: Case, config: Json) -> Rules:
@@ -117,7 +117,7 @@ def discover(root: Path) -> Registry:
         relative = path.relative_to(root).as_posix()
         try:
             found = load(path, root)
-        except Exception as error:  # whatever a case file raises is its own fault, and told with its line
+        except (Exception, SystemExit) as error:  # whatever a case file raises is its own fault, and told with its line
             broken.append(_broken(relative, path, error))
             continue
         for item in found:
@@ -160,7 +160,7 @@ def nearest(name: str, known: Collection[str]) -> str:
     return f"; known: {', '.join(sorted(known)) or 'none'}"
 
 
-def _broken(relative: str, path: Path, error: Exception) -> Broken:
+def _broken(relative: str, path: Path, error: BaseException) -> Broken:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return Broken(relative, error.lineno or 1, f"SyntaxError: {error.msg}")
     frames = traceback.extract_tb(error.__traceback__)

@@ -112,7 +112,7 @@ def select(registry: Registry, names: Collection[str] = (), checks: Collection[s
     if not cases and not broken:
         raise BadInput(f"nothing was selected: there are no cases under {registry.root / 'cases'}")
     if not pairs and not broken:
-        raise BadInput(f"nothing was selected: {' '.join(c.name for c in cases)} without the check {' or '.join(checks)}")
+        raise BadInput(f"nothing was selected: {', '.join(c.name for c in cases)} has no check {' or '.join(checks)}")
     return Selection(pairs, broken, tuple(not_checked(registry, pairs, broken)))
 
 
@@ -148,7 +148,9 @@ def run(
         interrupted = True
     notes = list(selection.not_checked)
     if missing := len(selection.pairs) + len(selection.broken) - len(results):
-        notes.insert(0, f"{missing} checks were not run: {'interrupted' if interrupted else 'stopped at the first failure'}")
+        notes.insert(
+            0, f"{missing} checks were not run: {'interrupted' if interrupted else 'stopped at the first failure'}"
+        )
     gathered = gather(results, parts=parts(workspace.registry), seed=settings.seed, not_checked=notes)
     return gathered.model_copy(update={"interrupted": interrupted})
 

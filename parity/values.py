@@ -180,7 +180,7 @@ def from_json(node: Any) -> Tree:
     if kind not in Value.kinds:
         raise BadInput(f"an example names an input of unknown kind {kind!r}; known: {', '.join(Value.kinds)}")
     try:
-        return Value.kinds[kind](**{**fields, "shape": tuple(fields["shape"])})
+        return Value.kinds[kind](**{**fields, "shape": tuple(fields["shape"])})  # pyright: ignore[reportArgumentType]
     except (KeyError, TypeError) as error:
         raise BadInput(f"an example's input of kind {kind!r} can't be read: {error}") from None
 

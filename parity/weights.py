@@ -113,7 +113,7 @@ def absent(why: str) -> Rule:
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """Pattern of reference names -> rule. A `*` in a pattern stands for one name between dots, and for the same in a path."""
+    """Pattern of reference names -> rule. A `*` in a pattern is one name between dots, and the same in a path."""
 
     table: Mapping[str, Rule]
 
@@ -232,9 +232,7 @@ def plan(
             problems.append(f"reference `{sources[0]}` goes to `{target}`, which the port does not have")
         elif len(sources) > 1:
             problems.append(f"port `{target}` is written twice: by `{'` and `'.join(sources)}`")
-    problems += [
-        f"port `{path}` {leaf.shape} is never written" for path, leaf in port.items() if path not in writers
-    ]
+    problems += [f"port `{path}` {leaf.shape} is never written" for path, leaf in port.items() if path not in writers]
     if problems:
         raise WeightMapError(subject, problems)
     return Plan(tuple(moves), {**(ties or {}), **tied_names}, absent_names)
@@ -311,15 +309,20 @@ def _move(
             f"reference `{sources[0]}` {reference[sources[0]].shape} splits into {rule.sizes} along axis {rule.axis}"
         )
         return move
+    if len(targets) != len(shapes):
+        problems.append(f"reference `{sources[0]}` splits into {len(shapes)} leaves, and its rule names {len(targets)}")
+        return move
     for target, shape in zip(targets, shapes, strict=True):
         leaf = port.get(target)
         if leaf is not None and leaf.shape != shape:
             problems.append(f"port `{target}` {leaf.shape} would get {shape} from reference `{sources[0]}`")
-        if leaf is not None and leaf.dtype != reference[sources[0]].dtype:
-            problems.append(
-                f"port `{target}` is {leaf.dtype}, reference `{sources[0]}` {reference[sources[0]].dtype}: "
-                "a transfer never casts"
-            )
+        for source in sources:
+            if leaf is not None and leaf.dtype != reference[source].dtype:
+                problems.append(
+                    f"port `{target}` is {leaf.dtype}, reference `{source}` {reference[source].dtype}: "
+                    "a transfer never casts"
+                )
+                break
     return move
 
 

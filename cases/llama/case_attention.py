@@ -10,7 +10,7 @@ import parity
 from cases.llama.palettes import Config, batches, configs, port_config, reference_config
 from cases.llama.port.attention import Attention, merge_heads, repeat_kv, softmax, split_heads
 from cases.llama.port.rotary import rotate_half
-from parity.draw import floats, masks, one_of, rotations
+from parity.draw import floats, masks, rotations
 from parity.weights import Rules
 
 
@@ -26,14 +26,8 @@ def inputs(config: Config, form: Config) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-def halves(size: int) -> np.ndarray:
-    """Where each row of a head goes when its pairs lie side by side instead of half a head apart."""
-    return np.arange(size).reshape(2, size // 2).T.ravel()
-
-
-def interleaved(heads: int) -> Any:
-    """Rows of a projection with every head's pairs side by side, as Meta's checkpoints have them."""
-    return lambda rows: (np.arange(rows).reshape(heads, -1)[:, halves(rows // heads)]).ravel()
+# Indexes a head's axis so that the two numbers of a pair stand side by side instead of half a head apart.
+PAIRED = "[..., jnp.arange(self.head_dim).reshape(2, -1).T.ravel()]"
 
 
 def square_not_transposed(name: str) -> parity.Variant:
@@ -53,12 +47,16 @@ attention = parity.Case(
     reference=lambda config: LlamaAttention(reference_config(config), layer_idx=0),
     port=lambda config, dtype, rngs: Attention(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs),
     configs=configs(),
-    forms=lambda config: st.builds(lambda sizes, mask: {**sizes, "mask": mask}, batches(3, 1, 8, 40), one_of(True, False)),
+    forms=lambda config: batches(3, 1, 8, 40, mask=(True, False)),
     inputs=inputs,
     faults={
-        "kv_tiled": parity.edit(repeat_kv, ("jnp.repeat(x_BKMH, groups, axis=1)", "jnp.tile(x_BKMH, (1, groups, 1, 1))")),
+        "kv_tiled": parity.edit(
+            repeat_kv, ("jnp.repeat(x_BKMH, groups, axis=1)", "jnp.tile(x_BKMH, (1, groups, 1, 1))")
+        ),
         "scale_missing": parity.edit(Attention.__call__, ("times(scores_BNLM, self.scaling)", "scores_BNLM")),
-        "scale_twice": parity.edit(Attention.__call__, ("times(scores_BNLM, self.scaling)", "times(scores_BNLM, self.scaling**2)")),
+        "scale_twice": parity.edit(
+            Attention.__call__, ("times(scores_BNLM, self.scaling)", "times(scores_BNLM, self.scaling**2)")
+        ),
         "scale_by_width_over_heads": parity.edit(
             Attention.__init__, ("self.scaling = H**-0.5", "self.scaling = (D // N) ** -0.5")
         ),
@@ -69,7 +67,7 @@ attention = parity.Case(
         "mask_on_queries": parity.edit(
             Attention.__call__, ("scores_BNLM + attention_mask", "scores_BNLM + attention_mask.swapaxes(-1, -2)")
         ),
-        "mask_added_before_scale": parity.edit(
+        "mask_weak": parity.edit(
             Attention.__call__,
             ("scores_BNLM + attention_mask", "scores_BNLM + jnp.maximum(attention_mask, -8.0)"),
         ),
@@ -77,10 +75,13 @@ attention = parity.Case(
         "softmax_in_bfloat16": parity.edit(
             softmax, ("jnp.promote_types(dtype, jnp.float32)", "jnp.bfloat16"), checks=("float32",)
         ),
-        "turned_before_heads_are_grouped": parity.edit(
+        "values_turned_too": parity.edit(
             Attention.__call__,
-            ("v_BNMH = repeat_kv(v_BKMH, self.num_key_value_groups)",
-             "v_BNMH = repeat_kv(apply_rotary_pos_emb(v_BKMH, v_BKMH, cos_BLH, sin_BLH)[1], self.num_key_value_groups)"),
+            (
+                "v_BNMH = repeat_kv(v_BKMH, self.num_key_value_groups)",
+                "v_BKMH, _ = apply_rotary_pos_emb(v_BKMH, v_BKMH, cos_BLH, sin_BLH)\n"
+                "    v_BNMH = repeat_kv(v_BKMH, self.num_key_value_groups)",
+            ),
         ),
         "turn_missing": parity.edit(
             Attention.__call__,
@@ -88,17 +89,24 @@ attention = parity.Case(
         ),
         "heads_inside_out": parity.edit(
             split_heads,
-            ("x.reshape(B, L, width // head_dim, head_dim).swapaxes(1, 2)",
-             "x.reshape(B, L, head_dim, width // head_dim).transpose(0, 3, 1, 2)"),
+            (
+                "x.reshape(B, L, width // head_dim, head_dim).swapaxes(1, 2)",
+                "x.reshape(B, L, head_dim, width // head_dim).transpose(0, 3, 1, 2)",
+            ),
         ),
         "heads_not_put_back": parity.edit(merge_heads, ("x_BNLH.swapaxes(1, 2).reshape", "x_BNLH.reshape")),
         "q_kernel_as_it_is": square_not_transposed("q_proj"),
         "o_kernel_as_it_is": square_not_transposed("o_proj"),
         "k_rows_reversed": parity.remap(keys_permuted),
         "k_and_v_swapped": parity.remap(
-            lambda rules: rules
-            | parity.rules(
-                {"k_proj.weight": parity.transpose("v_proj.kernel"), "v_proj.weight": parity.transpose("k_proj.kernel")}
+            lambda rules: (
+                rules
+                | parity.rules(
+                    {
+                        "k_proj.weight": parity.transpose("v_proj.kernel"),
+                        "v_proj.weight": parity.transpose("k_proj.kernel"),
+                    }
+                )
             )
         ),
     },
@@ -106,14 +114,28 @@ attention = parity.Case(
         "scaled_queries": parity.same(
             Attention.__call__,
             ("scores_BNLM = times(scores_BNLM, self.scaling)", "pass"),
-            ("q_BNLH, k_BKMH = apply_rotary_pos_emb(", "q_BNLH, k_BKMH = (lambda q, k: (times(q, self.scaling), k))(*apply_rotary_pos_emb("),
+            (
+                "q_BNLH, k_BKMH = apply_rotary_pos_emb(",
+                "q_BNLH, k_BKMH = (lambda q, k: (times(q, self.scaling), k))(*apply_rotary_pos_emb(",
+            ),
             ("cos_BLH, sin_BLH)\n", "cos_BLH, sin_BLH))\n"),
             why="(s q) k = s (q k)",
         ),
+        "filled_instead_of_added": parity.same(
+            Attention.__call__,
+            (
+                "scores_BNLM = scores_BNLM + attention_mask",
+                "fill = jnp.asarray(max(float(jnp.finfo(scores_BNLM.dtype).min), -1e9), scores_BNLM.dtype)\n"
+                "        scores_BNLM = jnp.where(attention_mask < 0, fill, scores_BNLM)",
+            ),
+            why="exp(-1e9) is 0 as exp(-3e38) is, and a row filled with one number is uniform",
+        ),
         "softmax_by_hand": parity.same(
             softmax,
-            ("jax.nn.softmax(wide_BNLM, axis=-1)",
-             "(lambda e: e / e.sum(-1, keepdims=True))(jnp.exp(wide_BNLM - wide_BNLM.max(-1, keepdims=True)))"),
+            (
+                "jax.nn.softmax(wide_BNLM, axis=-1)",
+                "(lambda e: e / e.sum(-1, keepdims=True))(jnp.exp(wide_BNLM - wide_BNLM.max(-1, keepdims=True)))",
+            ),
             why="the definition of softmax, shifted by the maximum",
         ),
         "grouped_by_gather": parity.same(
@@ -121,21 +143,22 @@ attention = parity.Case(
             ("jnp.repeat(x_BKMH, groups, axis=1)", "x_BKMH[:, jnp.arange(x_BKMH.shape[1] * groups) // groups]"),
             why="repeating each head G times is reading head n // G",
         ),
-        "interleaved_pairs_in_both": parity.both(
+        "pairs_side_by_side_in_both": parity.both(
             parity.same(
                 rotate_half,
                 ("a, b = x[..., :half], x[..., half:]", "a, b = x[..., ::2], x[..., 1::2]"),
                 ("jnp.concatenate((-b, a), axis=-1)", "jnp.stack((-b, a), axis=-1).reshape(x.shape)"),
-                why="queries and keys permuted alike leave every score as it is",
+                why="queries and keys permuted alike, and their tables with them, leave every score as it is",
             ),
             parity.same(
                 Attention.__call__,
-                ("cos_BLH, sin_BLH = position_embeddings",
-                 "cos_BLH, sin_BLH = (jnp.repeat(t[..., : t.shape[-1] // 2], 2, axis=-1) for t in position_embeddings)"),
-                why="the tables follow the pairs",
-            ),
-            parity.same(
-                split_heads, ("x.reshape(B", "x.reshape(B"), why="unchanged",
+                ("self.q_proj(hidden_states), self.head_dim)", f"self.q_proj(hidden_states), self.head_dim){PAIRED}"),
+                ("self.k_proj(hidden_states), self.head_dim)", f"self.k_proj(hidden_states), self.head_dim){PAIRED}"),
+                (
+                    "cos_BLH, sin_BLH = position_embeddings",
+                    f"cos_BLH, sin_BLH = (table{PAIRED} for table in position_embeddings)",
+                ),
+                why="the permutation that puts the two numbers of a pair side by side",
             ),
         ),
     },

@@ -15,8 +15,10 @@ from parity.draw import one_of, tokens
 
 
 def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
-    """A call of the model, and which logits are wanted: all, the last, the last two, some positions, some for each row."""
-    return st.builds(lambda form, keep: {**form, "keep": keep}, whole.forms(config), one_of("all", 1, 2, "some", "each"))
+    """A call of the model, and which logits are wanted: all, the last one or two, some positions, some for each row."""
+    return st.builds(
+        lambda form, keep: {**form, "keep": keep}, whole.forms(config), one_of("all", 1, 2, "some", "each")
+    )
 
 
 @st.composite
@@ -40,18 +42,27 @@ causal_lm = parity.Case(
     inputs=inputs,
     ignores=NO_CACHE,
     faults={
-        "first_logits_kept": parity.edit(keep, ("x_BLD[:, -positions:]", "x_BLD[:, :positions] if positions else x_BLD")),
-        "kept_one_too_late": parity.edit(keep, ("jnp.take(x_BLD, positions, axis=1)", "jnp.take(x_BLD, positions - 1, axis=1)")),
+        "first_logits_kept": parity.edit(
+            keep, ("x_BLD[:, -positions:]", "x_BLD[:, :positions] if positions else x_BLD")
+        ),
+        "kept_one_too_late": parity.edit(
+            keep, ("jnp.take(x_BLD, positions, axis=1)", "jnp.take(x_BLD, positions - 1, axis=1)")
+        ),
         "head_scaled_like_table": parity.edit(
-            LlamaForCausalLM.__call__, ("CausalLMOutput(project(x_BPD)", "CausalLMOutput(project(x_BPD) * self.config.hidden_size**0.5")
+            LlamaForCausalLM.__call__,
+            ("CausalLMOutput(project(x_BPD)", "CausalLMOutput(project(x_BPD) * self.config.hidden_size**0.5"),
         ),
         "tying_with_wrong_end": parity.edit(
-            LlamaForCausalLM.__call__, ("project(x_BPD),", "project(x_BPD)[..., ::-1],"),
+            LlamaForCausalLM.__call__,
+            ("project(x_BPD),", "project(x_BPD)[..., ::-1],"),
         ),
         "head_biased": parity.edit(LlamaForCausalLM.__call__, ("project(x_BPD),", "project(x_BPD) + 1e-4,")),
         "head_sees_unnormed": parity.edit(
             LlamaForCausalLM.__call__,
-            ("keep(outputs.last_hidden_state, logits_to_keep)", "keep(outputs.last_hidden_state / self.model.norm.scale[...], logits_to_keep)"),
+            (
+                "keep(outputs.last_hidden_state, logits_to_keep)",
+                "keep(outputs.last_hidden_state / self.model.norm.scale[...], logits_to_keep)",
+            ),
         ),
     },
     equivalents={

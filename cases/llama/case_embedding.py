@@ -40,7 +40,8 @@ embedding = parity.Case(
             Embedding.__call__, ("jax.lax.stop_gradient(rows_BLD)", "jnp.zeros_like(rows_BLD)")
         ),
         "rows_in_bfloat16": parity.edit(
-            look_up, ("table_VD.at[ids]", "table_VD.astype(jnp.bfloat16).astype(table_VD.dtype).at[ids]"),
+            look_up,
+            ("table_VD.at[ids]", "table_VD.astype(jnp.bfloat16).astype(table_VD.dtype).at[ids]"),
             checks=("float32",),
         ),
     },

@@ -31,23 +31,33 @@ model = parity.Case(
             LlamaModel.__call__,
             ("with_last(states, x_BLD)", "with_last(states, x_BLD / self.norm.scale[...])"),
         ),
-        "states_after_layers": parity.edit(with_last, ("(*states, normed_BLD)", "(*states[1:], normed_BLD, normed_BLD)")),
-        "layers_reversed": parity.edit(LlamaModel.__call__, ("for layer in self.layers:", "for layer in self.layers[::-1]:")),
+        "states_after_layers": parity.edit(
+            with_last, ("(*states, normed_BLD)", "(*states[1:], normed_BLD, normed_BLD)")
+        ),
+        "layers_reversed": parity.edit(
+            LlamaModel.__call__, ("for layer in self.layers:", "for layer in self.layers[::-1]:")
+        ),
         "first_layer_for_all": parity.edit(
             LlamaModel.__call__, ("layer.with_weights(", "self.layers[0].with_weights(")
         ),
-        "one_layer_too_few": parity.edit(
-            LlamaModel.__call__, ("for layer in self.layers:", "for layer in [*self.layers[:-1], lambda_layer]:"),
-            ("states, attentions = [], []",
-             "states, attentions = [], []\n"
-             "        lambda_layer = type('Same', (), {'with_weights': lambda _, x, *a: (x, self.layers[-1].with_weights(x, *a)[1])})()"),
+        "last_layer_skipped": parity.edit(
+            LlamaModel.__call__,
+            ("x_BLD, weights_BNLM = layer.with_weights(", "y_BLD, weights_BNLM = layer.with_weights("),
+            (
+                "attentions.append(weights_BNLM)",
+                "x_BLD = y_BLD if len(states) < max(len(self.layers), 2) else x_BLD; attentions.append(weights_BNLM)",
+            ),
         ),
         "positions_ignored": parity.edit(
             LlamaModel.__call__,
             ("if position_ids is None:", "if True:"),
         ),
         "causal_off_by_one": parity.edit(
-            mask.causal, ("jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]", "jnp.arange(M)[None, :] <= jnp.arange(L)[:, None] + 1")
+            mask.causal,
+            (
+                "jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]",
+                "jnp.arange(M)[None, :] <= jnp.arange(L)[:, None] + 1",
+            ),
         ),
         "not_causal": parity.edit(
             mask.causal, ("jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]", "jnp.ones((L, M), bool)")
@@ -59,7 +69,11 @@ model = parity.Case(
             mask.make_mask, ("is_token(attention_mask, M)[:, None, :]", "is_token(attention_mask, M)[:, :, None]")
         ),
         "padding_forgets_causality": parity.edit(
-            mask.make_mask, ("seen_BLM & is_token(attention_mask, M)[:, None, :]", "is_token(attention_mask, M)[:, None, :] | (seen_BLM & False)")
+            mask.make_mask,
+            (
+                "seen_BLM & is_token(attention_mask, M)[:, None, :]",
+                "is_token(attention_mask, M)[:, None, :] | (seen_BLM & False)",
+            ),
         ),
         "packing_ignored": parity.edit(mask.within_sequence, ("same_BLM & past_BLM", "past_BLM | (same_BLM & False)")),
         "infinite_fill": parity.edit(mask.additive, ("jnp.finfo(dtype).min.astype(dtype)", "-jnp.inf")),
@@ -68,15 +82,18 @@ model = parity.Case(
             mask.make_mask, ("position_ids is not None and not use_cache", "position_ids is not None")
         ),
         "embeddings_scaled": parity.edit(
-            LlamaModel.__call__,
-            ("self.embed_tokens(input_ids) if inputs_embeds is None", "self.embed_tokens(input_ids) * self.config.hidden_size**0.5 if inputs_embeds is None"),
+            LlamaModel.embed,
+            ("self.embed_tokens(input_ids)", "self.embed_tokens(input_ids) * self.config.hidden_size**0.5"),
         ),
     },
     equivalents={
-        "mask_filled_with_-1e9": parity.same(
+        "mask_by_product": parity.same(
             mask.additive,
-            ("jnp.finfo(dtype).min.astype(dtype)", "jnp.maximum(jnp.finfo(dtype).min, -1e9).astype(dtype)"),
-            why="exp(-1e9) is 0 as exp(-3e38) is, and a row that sees nothing stays uniform",
+            (
+                "jnp.where(seen, jnp.zeros((), dtype), jnp.finfo(dtype).min.astype(dtype))",
+                "(~seen).astype(dtype) * jnp.finfo(dtype).min.astype(dtype)",
+            ),
+            why="0 times the lowest number is a zero, and 1 times it is itself",
         ),
         "causal_by_tril": parity.same(
             mask.causal,

@@ -42,15 +42,13 @@ rotary = parity.Case(
         ),
         "llama3_ramp_reversed": parity.edit(
             frequencies._llama3,
-            ("(1 - smooth) * inv_freq / rope.factor + smooth * inv_freq",
-             "smooth * inv_freq / rope.factor + (1 - smooth) * inv_freq"),
+            (
+                "(1 - smooth) * inv_freq / rope.factor + smooth * inv_freq",
+                "smooth * inv_freq / rope.factor + (1 - smooth) * inv_freq",
+            ),
         ),
-        "llama3_no_middle_band": parity.edit(
-            frequencies._llama3, ("np.where(fast, inv_freq, blended)", "inv_freq")
-        ),
-        "yarn_band_not_truncated": parity.edit(
-            frequencies._yarn, ("math.floor(low), math.ceil(high)", "low, high")
-        ),
+        "llama3_no_middle_band": parity.edit(frequencies._llama3, ("np.where(fast, inv_freq, blended)", "inv_freq")),
+        "yarn_band_not_truncated": parity.edit(frequencies._yarn, ("math.floor(low), math.ceil(high)", "low, high")),
         "yarn_band_swapped": parity.edit(
             frequencies._yarn,
             ("interpolated * (1 - keep) + extrapolated * keep", "interpolated * keep + extrapolated * (1 - keep)"),
@@ -74,7 +72,10 @@ rotary = parity.Case(
         ),
         "positions_by_arange": parity.edit(
             RotaryEmbedding.__call__,
-            ("position_ids[..., None].astype(wide)", "(jnp.zeros_like(position_ids) + jnp.arange(position_ids.shape[-1]))[..., None].astype(wide)"),
+            (
+                "position_ids[..., None].astype(wide)",
+                "(jnp.zeros_like(position_ids) + jnp.arange(position_ids.shape[-1]))[..., None].astype(wide)",
+            ),
         ),
         "positions_in_bfloat16": parity.edit(
             RotaryEmbedding.__call__,
@@ -83,7 +84,10 @@ rotary = parity.Case(
         ),
         "frequencies_in_bfloat16": parity.edit(
             RotaryEmbedding.__call__,
-            ("self.frequencies_for(position_ids, wide)", "self.frequencies_for(position_ids, jnp.bfloat16).astype(wide)"),
+            (
+                "self.frequencies_for(position_ids, wide)",
+                "self.frequencies_for(position_ids, jnp.bfloat16).astype(wide)",
+            ),
             checks=("float32",),
         ),
         "cosine_and_sine_swapped": parity.edit(
@@ -104,7 +108,10 @@ rotary = parity.Case(
         ),
         "angles_by_outer_product": parity.same(
             RotaryEmbedding.__call__,
-            ("position_ids[..., None].astype(wide) * inv_freq", 'jnp.einsum("BL,P->BLP", position_ids.astype(wide), inv_freq)'),
+            (
+                "position_ids[..., None].astype(wide) * inv_freq",
+                'jnp.einsum("BL,P->BLP", position_ids.astype(wide), inv_freq)',
+            ),
             why="an outer product has no sum to reorder",
         ),
     },

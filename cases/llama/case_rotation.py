@@ -1,16 +1,18 @@
 """The rotation of queries and keys by given tables: halves against halves, as Hugging Face lays heads out."""
 
+from typing import Any
+
 from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb as reference
 
 import parity
-from cases.llama.palettes import HEADS, batches
+from cases.llama.palettes import HEADS, Config
 from cases.llama.port.rotary import apply_rotary_pos_emb, rotate_half
 from parity.draw import floats, one_of, rotations
 
 
 @st.composite
-def inputs(draw: st.DrawFn, config: dict[str, int], form: dict[str, int]) -> dict[str, object]:
+def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
     """Queries, keys and tables, with the heads' axis before or after the length's."""
     batch, length, axis, size = form["batch"], form["length"], form["axis"], config["head_dim"]
     q, k = (
@@ -50,8 +52,10 @@ rotation = parity.Case(
         ),
         "turned_twice": parity.edit(
             apply_rotary_pos_emb,
-            ("k_rotated = k * cos + rotate_half(k) * sin",
-             "k = k * cos + rotate_half(k) * sin\n    k_rotated = k * cos + rotate_half(k) * sin"),
+            (
+                "k_rotated = k * cos + rotate_half(k) * sin",
+                "k = k * cos + rotate_half(k) * sin\n    k_rotated = k * cos + rotate_half(k) * sin",
+            ),
         ),
         "turned_backwards": parity.edit(
             apply_rotary_pos_emb, ("q * cos + rotate_half(q) * sin", "q * cos - rotate_half(q) * sin")

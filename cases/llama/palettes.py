@@ -34,7 +34,9 @@ THETA = (10000.0, 500000.0, 77.0)
 
 
 @st.composite
-def configs(draw: st.DrawFn, *, layers: tuple[int, ...] = (1,), activations: tuple[str, ...] = ("silu", "gelu")) -> Config:
+def configs(
+    draw: st.DrawFn, *, layers: tuple[int, ...] = (1,), activations: tuple[str, ...] = ("silu", "gelu")
+) -> Config:
     """A whole Llama configuration, tiny."""
     heads = draw(rotaries())
     return {
@@ -106,7 +108,9 @@ def _longrope(head_dim: int) -> Rope:
 
 
 def _proportional(head_dim: int) -> Rope:
-    return st.tuples(st.fixed_dictionaries({"partial_rotary_factor": one_of(0.5, 1.0), "factor": FACTORS}), one_of(32, 9))
+    return st.tuples(
+        st.fixed_dictionaries({"partial_rotary_factor": one_of(0.75, 0.5, 1.0), "factor": FACTORS}), one_of(32, 9)
+    )
 
 
 def _with_original(original: SearchStrategy[int], *fields: SearchStrategy[dict[str, Any]]) -> Rope:
@@ -114,7 +118,10 @@ def _with_original(original: SearchStrategy[int], *fields: SearchStrategy[dict[s
 
     def complete(drawn: tuple[Any, ...]) -> tuple[dict[str, Any], int]:
         first, *rest = drawn
-        return {"original_max_position_embeddings": first, **{k: v for part in rest for k, v in part.items()}}, 2 * first
+        return {
+            "original_max_position_embeddings": first,
+            **{k: v for part in rest for k, v in part.items()},
+        }, 2 * first
 
     return st.tuples(original, *fields).map(complete)
 
@@ -149,9 +156,10 @@ def port_config(config: Config) -> LlamaConfig:
     return LlamaConfig.from_dict(config)
 
 
-def batches(*lengths: int) -> SearchStrategy[dict[str, Any]]:
-    """Batch and length: each length stands for a threshold, or for what is just past one."""
-    return st.fixed_dictionaries({"batch": one_of(1, 2, 3), "length": one_of(*lengths)})
+def batches(*lengths: int, **fields: tuple[Any, ...]) -> SearchStrategy[dict[str, Any]]:
+    """Batch, length and other fields of a form: each length stands for a threshold, or for what is just past one."""
+    others = {name: one_of(*palette) for name, palette in fields.items()}
+    return st.fixed_dictionaries({"batch": one_of(1, 2, 3), "length": one_of(*lengths), **others})
 
 
 def _copied(value: Any) -> Any:

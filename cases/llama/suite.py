@@ -7,12 +7,17 @@ from transformers.models.llama.modeling_llama import LlamaForCausalLM, LlamaMode
 
 import parity
 from cases.llama.port.config import LlamaConfig
+from cases.llama.text import PROMPTS, TEXT
+
+# What the cases of single layers read by name, and a config.json may leave out.
+READ = ("vocab_size", "hidden_size", "rms_norm_eps", "pad_token_id")
+OLD_BUFFER = "a buffer of older checkpoints, computed from the configuration"
 
 
 def config(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     """A checkpoint's config.json as a case's configuration; raises UnsupportedConfig naming what the port refuses."""
-    LlamaConfig.from_dict(checkpoint)
-    return checkpoint
+    complete = LlamaConfig.from_dict(checkpoint)
+    return {**{name: getattr(complete, name) for name in READ}, **checkpoint}
 
 
 suite = parity.Suite(
@@ -22,7 +27,15 @@ suite = parity.Suite(
     config=config,
     architectures=("llama", "LlamaForCausalLM"),
     refuses={
-        "pretraining_tp": "more than 1 changes how projections are split; transformers 5 no longer reads it",
-        "mlp with prelu or xielu": "these activations have parameters of their own",
+        "hidden_act": "prelu and xielu have parameters of their own",
+        "partial_rotary_factor": "the reference fails on heads rotated in part, but for rope type proportional",
+        "sliding_window, layer_types": "no Llama has layers that see only part of the past",
+        "quantization_config": "weights are floats here",
+    },
+    text=TEXT,
+    prompts=PROMPTS,
+    leftovers={
+        "model.layers.*.self_attn.rotary_emb.inv_freq": OLD_BUFFER,
+        "model.rotary_emb.inv_freq": OLD_BUFFER,
     },
 )

@@ -8,7 +8,7 @@ from hypothesis.strategies import SearchStrategy
 from cases.llama.palettes import Config, batches, thresholds
 from parity.draw import floats, masks, one_of, padding, positions, tokens
 
-MASKS = ("none", "padding", "additive", "bool")
+MASKS = ("none", "padding", "packed", "additive", "bool")
 
 
 def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
@@ -23,6 +23,9 @@ def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
             "weights": one_of(False, True),
         }
     )
+    # Packed sequences are told apart by their positions alone, without a mask or a cache.
+    packed = calls.map(lambda call: {**call, "mask": "packed", "positions": True, "use_cache": False})
+    calls = calls.flatmap(lambda call: packed if call["mask"] == "packed" else st.just(call))
     return st.builds(lambda sizes, call: {**sizes, **call}, batches(*thresholds(config)), calls)
 
 
@@ -37,9 +40,10 @@ def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
         drawn["input_ids"] = draw(tokens((batch, length), config["vocab_size"]))
     if form["mask"] == "padding":
         drawn["attention_mask"] = draw(padding(batch, length))
-    elif form["mask"] != "none":
+    elif form["mask"] in ("additive", "bool"):
         drawn["attention_mask"] = draw(masks(batch, length, form=form["mask"]))
     if form["positions"]:
-        drawn["position_ids"] = draw(positions(batch, length, starts=(0, 5, 250, 4000)))
+        forms = ("packed",) if form["mask"] == "packed" else ("arange", "rows", "packed", "random")
+        drawn["position_ids"] = draw(positions(batch, length, starts=(0, 5, 250, 4000), forms=forms))
     switches = {"use_cache": "use_cache", "states": "output_hidden_states", "weights": "output_attentions"}
     return drawn | {argument: form[name] for name, argument in switches.items()}

@@ -1,5 +1,10 @@
 """`structure`: the same outputs, shapes and dtypes in every working dtype, NaN and inf in the same places?"""
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
 from parity.case import Example
 from parity.checks.finding import Check, Finding, Run
 from parity.checks.subject import Subject
@@ -7,6 +12,7 @@ from parity.error import same_form
 from parity.errors import OutputMismatch
 from parity.tolerance import Tolerances
 
+Form = tuple[tuple[int, ...], np.dtype[Any]]
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -17,7 +23,7 @@ def start(subject: Subject, tolerances: Tolerances) -> Run:
         problems: list[str] = []
         for dtype in DTYPES:
             theirs = {name: (x.shape, x.dtype) for name, x in subject.reference_outputs(example, dtype).items()}
-            problems += _unlike(dtype, theirs, dict(subject.form(example, dtype)))
+            problems += _unlike(dtype, theirs, subject.form(example, dtype))
         if problems:
             return Finding(passed=False, message="; ".join(problems))
         try:
@@ -29,20 +35,21 @@ def start(subject: Subject, tolerances: Tolerances) -> Run:
     return Run(judge)
 
 
-def _unlike(dtype: str, reference: dict[str, tuple[object, ...]], port: dict[str, tuple[object, ...]]) -> list[str]:
+def _unlike(dtype: str, reference: Mapping[str, Form], port: Mapping[str, Form]) -> list[str]:
     """Every output that has another form, or is on one side only, with both sides' forms."""
 
-    def said(form: tuple[object, ...] | None) -> str:
+    def said(form: Form | None) -> str:
         return f"{form[0]} {form[1]}" if form else "nothing"
 
     return [
-        f"in {dtype}, output `{name}` is {said(port.get(name))} in the port, {said(reference.get(name))} in the reference"
+        f"in {dtype}, output `{name}` is {said(port.get(name))} in the port, "
+        f"{said(reference.get(name))} in the reference"
         for name in {**reference, **port}
         if not _same(reference.get(name), port.get(name))
     ]
 
 
-def _same(reference: tuple[object, ...] | None, port: tuple[object, ...] | None) -> bool:
+def _same(reference: Form | None, port: Form | None) -> bool:
     integers = ("int32", "int64")  # torch counts in int64, JAX in int32
     if not reference or not port or reference[0] != port[0]:
         return False

@@ -27,11 +27,13 @@ KEPT = 64  # built modules, traces and compilations of one kind; a run's pool is
 class Subject:
     """One case, as written or with a variant of its port, and whatever was already built for it.
 
-    A variant's subject shares the reference side with the clean one. Nothing outlives the process, and nothing is shared
-    between a port and its variants.
+    A variant's subject shares the reference side with the clean one. Nothing outlives the process, and a port shares
+    nothing with its variants.
     """
 
-    def __init__(self, registry: Registry, case: Case, *, variant: Variant | None = None, clean: "Subject | None" = None):
+    def __init__(
+        self, registry: Registry, case: Case, *, variant: Variant | None = None, clean: "Subject | None" = None
+    ) -> None:
         self.registry = registry
         self.case = case
         self.variant = variant
@@ -44,18 +46,21 @@ class Subject:
         with self.variant.patch() if self.variant and self.variant.patch else contextlib.nullcontext():
             yield
 
-    def plan(self, config: Json) -> Plan:
-        """The weight plan, from shapes alone; raises WeightMapError."""
+    def plan(self, config: Json, dtype: str = "float32") -> Plan:
+        """The weight plan, from shapes alone, with both sides in one dtype; raises WeightMapError.
+
+        A plan is the same in every dtype, so the first one made for a configuration serves all.
+        """
 
         def make() -> Plan:
             rules = self.registry.rules(self.case, config)
             if self.variant and self.variant.weights:
                 rules = self.variant.weights(rules)
-            theirs = self._built(config)
+            theirs = self._built(config, dtype)
             return plan(
                 self.case.name,
                 reference=theirs.leaves,
-                port=self.port(config, "float32").leaves,
+                port=self.port(config, dtype).leaves,
                 rules=rules,
                 types=theirs.types,
                 at=self.registry.at(self.case),
@@ -68,17 +73,16 @@ class Subject:
         """The abstract port for one configuration and dtype."""
         return _kept(self._port, ("port", dtype, _key(config)), lambda: build_port(self.case, config, dtype=dtype))
 
-    def parameters(self, example: Example) -> dict[str, npt.NDArray[np.float32]]:
-        """The example's parameters by reference name, in float32."""
-        leaves = self._built(example.config).leaves
-        return parameters(leaves, example.weights)
+    def parameters(self, example: Example, dtype: str = "float32") -> dict[str, npt.NDArray[np.float32]]:
+        """The example's parameters by reference name, float32 numbers whatever dtype the module was built in."""
+        return parameters(self._built(example.config, dtype).leaves, example.weights)
 
     def leaves(self, example: Example, parameters: Mapping[str, Array], dtype: str) -> dict[str, Array]:
         """Parameters transferred to the port's leaves, in the port's order, then widened or narrowed to `dtype`.
 
         The transfer itself never casts: both sides narrow the same float32 numbers to a half dtype.
         """
-        moved = dict(self.plan(example.config).forward(lambda name: parameters[name]))
+        moved = dict(self.plan(example.config, dtype).forward(lambda name: parameters[name]))
         return {path: moved[path].astype(dtype) for path in self.port(example.config, dtype).leaves}
 
     def reference_outputs(self, example: Example, dtype: str, parameters: Mapping[str, Array] | None = None) -> Outputs:
@@ -87,7 +91,7 @@ class Subject:
             return self._run_reference(example, dtype, parameters)
         key = ("outputs", dtype, example.token)
         return _kept(
-            self._reference, key, lambda: self._run_reference(example, dtype, self.parameters(example)), 8 * KEPT
+            self._reference, key, lambda: self._run_reference(example, dtype, self.parameters(example, dtype)), 8 * KEPT
         )
 
     def spread(self, example: Example, dtype: str, *, draws: int = 8) -> dict[str, Array]:
@@ -106,7 +110,9 @@ class Subject:
     def exact_outputs(self, example: Example, parameters: Mapping[str, Array] | None = None) -> Outputs:
         """Run the port in exact float64, traced once per configuration and form."""
         inputs = self._port_inputs(example, "float64")
-        leaves = self.leaves(example, self.parameters(example) if parameters is None else parameters, "float64")
+        leaves = self.leaves(
+            example, self.parameters(example, "float64") if parameters is None else parameters, "float64"
+        )
         return self.traced(example, inputs).run(leaves, inputs)
 
     def traced(self, example: Example, inputs: Mapping[str, Any]) -> Traced:
@@ -120,7 +126,7 @@ class Subject:
         module = self.port(example.config, dtype)
         key = ("compiled", dtype, _key(example.config), _shapes(inputs))
         function = _kept(self._port, key, lambda: compiled(module, inputs))
-        return function.run(self.leaves(example, self.parameters(example), dtype), inputs)
+        return function.run(self.leaves(example, self.parameters(example, dtype), dtype), inputs)
 
     def form(self, example: Example, dtype: str) -> Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Shapes and dtypes of the port's outputs in a working dtype, from an abstract evaluation."""
@@ -162,7 +168,7 @@ def _key(config: Json) -> str:
 def _shapes(tree: Any) -> Any:
     """What decides a trace: shapes and dtypes of arrays, values of all else."""
     if isinstance(tree, Mapping):
-        return tuple((name, _shapes(branch)) for name, branch in tree.items())
+        return tuple((name, _shapes(branch)) for name, branch in sorted(tree.items()))
     if isinstance(tree, tuple):
         return tuple(_shapes(branch) for branch in tree)
     return (tree.shape, tree.dtype.name) if isinstance(tree, np.ndarray) else repr(tree)

@@ -1,5 +1,9 @@
 """Evaluate control flow: scan, while, cond; their bodies are compiled by the caller."""
 
+# A closure takes whatever arrays the program holds, so its operands have no static type.
+# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 

@@ -1,7 +1,7 @@
 """What a rule is told about one equation of a program, and the lifting of dtypes to float64."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,14 @@ Operation: TypeAlias = Callable[..., Any]
 
 
 class Spec(NamedTuple):
-    """Shape and dtypes of one operand or result; `dtype` is what is computed, `declared` what the program says."""
+    """Shape and dtypes of one operand or result; `dtype` is what is computed, `declared` what the program says.
+
+    Both are NumPy dtypes, but for jax's random keys, which have a dtype of their own.
+    """
 
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    declared: np.dtype[Any]
+    dtype: Any
+    declared: Any
 
 
 class Equation(NamedTuple):
@@ -35,10 +38,12 @@ Rule: TypeAlias = Callable[[Equation], Operation | None]
 def lift(dtype: Any) -> Any:
     """Return the dtype that stands for `dtype` on the ideal machine: float64, complex128, or itself."""
     # By name, since the dtypes of ml_dtypes (bfloat16, float8_*) have no kind of their own.
-    name = dtype.name if isinstance(dtype, np.dtype) else ""
+    name: str = getattr(dtype, "name", "") if isinstance(dtype, np.dtype) else ""
     if "float" in name:
         return np.dtype(np.float64)
-    return np.dtype(np.complex128) if "complex" in name else dtype
+    if "complex" in name:
+        return np.dtype(np.complex128)
+    return cast(Any, dtype)
 
 
 def is_float(spec: Spec) -> bool:

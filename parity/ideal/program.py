@@ -7,9 +7,9 @@ import contextlib
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from parity.ideal.blas import one_thread
 from parity.ideal.control import CONTROL
 from parity.ideal.equation import Array, Operation, Spec
 from parity.ideal.fallback import bind
-from parity.ideal.jaxpr import Flat, Line, flatten, is_symbolic, locate, spec, symbols, to_numpy
+from parity.ideal.jaxpr import Flat, Line, Sizes, flatten, is_symbolic, locate, spec, symbols, to_numpy
 from parity.ideal.jaxpr import close as close_jaxpr
 from parity.ideal.rules import RULES
 
@@ -30,7 +30,8 @@ _MANY_PRODUCTS = 2**27
 _PLANS = 32
 
 
-class Intermediate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Intermediate:
     """What one equation of a program computed."""
 
     index: int
@@ -167,13 +168,13 @@ class Program:
             plan = self._plans.get(sizes)
             if plan is None:
                 with np.errstate(all="ignore"), jax.enable_x64(True):
-                    plan = self._compile(self._flat, dict(zip(self._symbols, sizes, strict=True)))
+                    plan = self._compile(self._flat, Sizes(dict(zip(self._symbols, sizes, strict=True))))
                 self._plans[sizes] = plan
                 if len(self._plans) > _PLANS:
                     self._plans.popitem(last=False)
             return plan
 
-    def _compile(self, flat: Flat, sizes: Mapping[str, int]) -> _Plan:
+    def _compile(self, flat: Flat, sizes: Sizes) -> _Plan:
         """Specialise every line on concrete shapes, and evaluate at once those that depend on no input."""
         values: list[Any] = [None] * flat.slots
         known = set(flat.constants)
@@ -194,7 +195,7 @@ class Program:
         specs = tuple(spec(aval, sizes) for aval in flat.input_avals)
         return _Plan(tuple(steps), tuple(values), flat.inputs, flat.outputs, specs, products)
 
-    def _operation(self, line: Line, sizes: Mapping[str, int]) -> Operation:
+    def _operation(self, line: Line, sizes: Sizes) -> Operation:
         equation = line.concrete(sizes)
         if line.name in CONTROL:
             return CONTROL[line.name](equation, lambda body: self._compile(self._body(body), sizes))
@@ -251,7 +252,7 @@ def _convert(arg: Any, wanted: Spec) -> Any:
     return array.astype(wanted.dtype, copy=False)
 
 
-def _products(line: Line, sizes: Mapping[str, int]) -> int:
+def _products(line: Line, sizes: Sizes) -> int:
     if line.name != "dot_general":
         return 0
     ((summed, _), _), left = line.params["dimension_numbers"], spec(line.input_avals[0], sizes).shape
@@ -259,7 +260,8 @@ def _products(line: Line, sizes: Mapping[str, int]) -> int:
 
 
 def _last_uses(flat: Flat) -> list[tuple[int, ...]]:
-    kept, freed = set(flat.outputs), [()] * len(flat.lines)
+    kept = set(flat.outputs)
+    freed: list[tuple[int, ...]] = [()] * len(flat.lines)
     for index in range(len(flat.lines) - 1, -1, -1):
         line = flat.lines[index]
         freed[index] = tuple({*line.inputs, *line.outputs} - kept)

@@ -1,9 +1,13 @@
 """NumPy rules for the primitives that work element by element."""
 
+# A closure takes whatever arrays the program holds, so its operands have no static type.
+# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from typing import Any, cast
 
 import numpy as np
-import scipy.special
+import scipy.special  # pyright: ignore[reportMissingTypeStubs]
 
 from parity.ideal.equation import Array, Equation, Operation, Rule, is_float, lift
 

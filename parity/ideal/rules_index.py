@@ -23,7 +23,7 @@ class _Windows(NamedTuple):
 
     def inside(self, starts: Array) -> Array:
         """Tell which windows lie wholly inside the operand."""
-        return ((starts >= 0) & (starts <= self._room())).all(axis=-1)
+        return np.asarray(((starts >= 0) & (starts <= self._room())).all(axis=-1))
 
     def clamp(self, starts: Array) -> Array:
         """Move each window inside the operand."""

@@ -1,5 +1,9 @@
 """NumPy rules for reductions, cumulative operations, sorting and contractions."""
 
+# A closure takes whatever arrays the program holds, so its operands have no static type.
+# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from collections.abc import Callable
 from typing import Any
 

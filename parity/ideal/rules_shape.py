@@ -1,5 +1,9 @@
 """NumPy rules for the primitives that move values without changing them."""
 
+# A closure takes whatever arrays the program holds, so its operands have no static type.
+# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import itertools
 
 import numpy as np

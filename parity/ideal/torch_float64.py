@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -30,12 +30,13 @@ _LEGACY: dict[Any, torch.dtype] = {
 }
 
 # These hand on what already exists, so a float32 tensor made outside may pass through them unharmed.
-_MOVES = frozenset(
+_MOVES_NAMES = (
     "__get__ __getitem__ __iter__ __deepcopy__ __reduce_ex__ detach detach_ clone contiguous view view_as reshape "
     "reshape_as flatten unflatten transpose permute t swapaxes swapdims movedim squeeze unsqueeze expand expand_as "
     "narrow select index_select requires_grad_ retain_grad pin_memory share_memory_ cpu cuda copy_ set_ "
-    "zero_ fill_ normal_ uniform_ alias rename refine_names unbind split chunk as_subclass".split()  # noqa: SIM905
+    "zero_ fill_ normal_ uniform_ alias rename refine_names unbind split chunk as_subclass"
 )
+_MOVES = frozenset(_MOVES_NAMES.split())
 
 # These make a tensor out of values that are exact whatever dtype they come in.
 _IMPORTS = frozenset(("tensor", "as_tensor", "asarray", "from_numpy", "frombuffer", "as_strided", "sparse_coo_tensor"))
@@ -48,6 +49,10 @@ class LowPrecisionTensor(RuntimeError):
 
 def _double(tensor: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
     return tensor.double()
+
+
+def _cdouble(tensor: Any, *_args: Any, **_options: Any) -> torch.Tensor:
+    return tensor.cdouble()
 
 
 def _type(tensor: torch.Tensor, dtype: Any = None, *args: Any, **options: Any) -> Any:
@@ -63,7 +68,8 @@ _REPLACED: dict[Any, Callable[..., Any]] = {
     torch.Tensor.float: _double,
     torch.Tensor.half: _double,
     torch.Tensor.bfloat16: _double,
-    torch.Tensor.cfloat: lambda tensor, *_args, **_options: tensor.cdouble(),
+    # The stubs of torch leave this pair of methods out.
+    cast(Any, torch.Tensor).cfloat: _cdouble,
     torch.Tensor.type: _type,
     torch.Tensor.view: _view,
 }

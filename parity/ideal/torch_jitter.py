@@ -1,14 +1,14 @@
 """Monte Carlo arithmetic for torch: perturb every rounded result by a random part of a unit roundoff."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 # What moves, selects, makes or flips the sign of values is exact in every precision, and so is never perturbed.
 # Views need no entry: their schema tells that they alias.
-_EXACT = frozenset(
+_EXACT_NAMES = (
     "clone copy_ copy _to_copy to contiguous _unsafe_view _reshape_copy lift lift_fresh lift_fresh_copy detach "
     "cat stack hstack vstack index index_select gather take take_along_dim embedding where masked_fill masked_fill_ "
     "masked_scatter masked_select index_put index_put_ _index_put_impl_ index_copy index_copy_ index_fill index_fill_ "
@@ -21,8 +21,9 @@ _EXACT = frozenset(
     "fill fill_ zero_ zeros zeros_like ones ones_like full full_like empty empty_like empty_strided new_empty "
     "new_empty_strided new_zeros new_ones new_full scalar_tensor arange linspace eye "
     "rand rand_like randn randn_like randint randint_like randperm normal normal_ uniform_ bernoulli bernoulli_ "
-    "multinomial exponential_ random_ nan_to_num nan_to_num_ set_ resize_ alias _local_scalar_dense".split()  # noqa: SIM905
+    "multinomial exponential_ random_ nan_to_num nan_to_num_ set_ resize_ alias _local_scalar_dense"
 )
+_EXACT = frozenset(_EXACT_NAMES.split())
 
 
 class Jitter(TorchDispatchMode):
@@ -39,7 +40,7 @@ class Jitter(TorchDispatchMode):
             unit: the unit roundoff u, such as 2**-24 for float32.
             seed: the same seed and program give the same bits.
         """
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]  # untyped in torch
         self._unit = unit
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -57,7 +58,7 @@ class Jitter(TorchDispatchMode):
 
     def _perturb(self, value: Any, alias: Any) -> Any:
         if isinstance(value, list):
-            return [self._perturb(item, alias) for item in value]
+            return [self._perturb(item, alias) for item in cast(list[Any], value)]
         if not isinstance(value, torch.Tensor) or not (value.is_floating_point() or value.is_complex()):
             return value
         if alias is None:

@@ -62,11 +62,13 @@ def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:
 
 
 def _others(state: Any, subject: str) -> Any:
-    """What is not a parameter: random number streams are made real (nothing random is compared); all else is refused."""
+    """What is not a parameter: random streams are made real (nothing random is compared), all else is refused."""
     for path, variable in nnx.to_flat_state(state):
         if not isinstance(variable, nnx.RngState):
             kind = type(variable).__name__
-            raise ParityError(f"{subject}: port variable `{_path(path)}` is a {kind}: only parameters can be transferred")
+            raise ParityError(
+                f"{subject}: port variable `{_path(path)}` is a {kind}: only parameters can be transferred"
+            )
 
     def real(shape: Any) -> Any:
         if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):

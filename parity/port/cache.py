@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ def folder() -> Path:
 
 
 @contextlib.contextmanager
-def persistent(path: Path | None = None) -> Iterator[None]:
+def persistent(path: Path | None = None) -> Generator[None]:
     """Keep every compilation on disk for the time of a `with`; settings are as before afterwards.
 
-    A folder that can't be written is said once, and the run goes on without. The size is bounded by pruning here, and not
-    by `jax_compilation_cache_max_size`: with that, JAX reads the whole folder at every write (measured: 0.18 s a
-    compilation at 1000 entries, and one lock for all workers).
+    A folder that can't be written is said once, and the run goes on without. The size is bounded by pruning here,
+    and not by `jax_compilation_cache_max_size`: with that, JAX reads the whole folder at every write (measured:
+    0.18 s a compilation at 1000 entries), and one lock holds all workers.
     """
     path = path or folder()
     try:
@@ -54,9 +54,10 @@ def persistent(path: Path | None = None) -> Iterator[None]:
 
 def backend() -> dict[str, Any]:
     """Devices, default matmul precision and whether x64 is on: what a report says of the backend."""
-    config: Any = jax.config
+    untyped: Any = jax
+    config = untyped.config
     return {
-        "devices": [str(device) for device in jax.devices()],
+        "devices": [str(device) for device in untyped.devices()],
         "platform": jax.default_backend(),
         "matmul_precision": config.jax_default_matmul_precision or "default",
         "x64": bool(config.jax_enable_x64),
@@ -64,16 +65,17 @@ def backend() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _settings(**values: Any) -> Iterator[None]:
-    before = {name: getattr(jax.config, name) for name in values}
+def _settings(**values: Any) -> Generator[None]:
+    config: Any = jax.config
+    before = {name: getattr(config, name) for name in values}
     try:
         for name, value in values.items():
-            jax.config.update(name, value)
+            config.update(name, value)
         compilation_cache.reset_cache()  # JAX decides at its first compilation, and keeps to it
         yield
     finally:
         for name, value in before.items():
-            jax.config.update(name, value)
+            config.update(name, value)
         compilation_cache.reset_cache()
 
 

@@ -100,9 +100,7 @@ def of(call: Callable[..., Any], *, dtype: str, ignores: Iterable[str] = ()) -> 
     )
 
 
-def jittered(
-    case: Case, example: Example, parameters: Mapping[str, Array], *, dtype: str, seed: int
-) -> Outputs:
+def jittered(case: Case, example: Example, parameters: Mapping[str, Array], *, dtype: str, seed: int) -> Outputs:
     """Build and run the reference in float64 with every operation rounded at random, as coarsely as `dtype` is."""
     with float64(jitter=float(torch.finfo(getattr(torch, dtype)).eps) / 2, seed=seed), _quiet():
         module = of(case.reference(example.config), dtype="float64", ignores=case.ignores)
@@ -179,7 +177,7 @@ def _snapshot(module: nn.Module) -> tuple[nn.Module, dict[str, Any], dict[str, t
     plain = {
         name: value
         for name, value in module.__dict__.items()
-        if isinstance(value, bool | int | float | str | None) or isinstance(value, torch.Tensor)
+        if isinstance(value, bool | int | float | str | torch.Tensor | None)
     }
     buffers = {name: buffer.clone() for name, buffer in module._buffers.items() if buffer is not None}
     return module, plain, buffers
@@ -195,4 +193,6 @@ def _named(outputs: Any, ignores: frozenset[str], path: str = "") -> Iterator[tu
         for step, value in fields:
             yield from _named(value, ignores, f"{path}.{step}" if path else str(step))
     else:
-        raise ParityError(f"the reference returned a {type(outputs).__name__} at `{path}`: only tensors can be compared")
+        raise ParityError(
+            f"the reference returned a {type(outputs).__name__} at `{path}`: only tensors can be compared"
+        )

@@ -7,7 +7,7 @@ from parity.registry import Registry
 from parity.report.terminal import console_of, print_as_is, text_of
 
 
-def render(registry: Registry, *, width: int = 80) -> str:
+def render(registry: Registry) -> str:
     """A line a case: what it is made of, how many checks, faults and equivalents it has, where it is written."""
     from parity.run import check_ids
 
@@ -15,15 +15,15 @@ def render(registry: Registry, *, width: int = 80) -> str:
     table.add_column("case", no_wrap=True)
     for name in ("checks", "faults", "equivalents"):
         table.add_column(name, no_wrap=True, justify="right")
-    table.add_column("parts", overflow="fold")
+    table.add_column("parts", overflow="fold", max_width=15)
     table.add_column("file", no_wrap=True, overflow="fold")
     cases = registry.bottom_up()
     for case in cases:
         port = f"{case.port_name}/"
         parts = ", ".join(dict.fromkeys(part.removeprefix(port) for part in case.parts.values())) or "-"
         counts = (len(check_ids(case)), len(case.faults), len(case.equivalents))
-        table.add_row(case.name, *map(str, counts), parts, registry.files[case.name].removeprefix("cases/"))
-    console = console_of(width, color=False)
+        table.add_row(case.name, *map(str, counts), parts, registry.files[case.name].removeprefix(f"cases/{port}"))
+    console = console_of(color=False)
     console.print(table)
     total = f"{len(cases)} cases, {sum(len(case.faults) for case in cases)} faults, "
     total += f"{sum(len(case.equivalents) for case in cases)} equivalents, files under {registry.root / 'cases'}"

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -13,14 +13,17 @@ from parity.session import Hooks
 
 
 @contextlib.contextmanager
-def progress(checks: int, console: Console | None = None) -> Iterator[Hooks]:
-    """Hooks that draw one bar for the run and one for the check under way, on stderr, while the `with` lasts."""
+def progress(checks: int | None, console: Console | None = None) -> Generator[Hooks]:
+    """Hooks that draw one bar for the run and one for the check under way, on stderr, while the `with` lasts.
+
+    `checks` is how many there will be, where that is known beforehand.
+    """
     console = console or Console(stderr=True)
     if not console.is_terminal:
         yield Hooks()
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a check stands in brackets
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TextColumn("{task.fields[speed]}"),

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
+
+Node = Mapping[str, Any]
 
 
 def share(used: float | None) -> str:
@@ -42,19 +44,22 @@ def plain(value: Any) -> str:
     if isinstance(value, bool | None):
         return str(value)
     if isinstance(value, Mapping):
-        return f"{{{fields(value)}}}"
+        return f"{{{fields(cast(Node, value))}}}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(plain(item) for item in value)}]"
+        return f"[{', '.join(plain(item) for item in cast(list[Any], value))}]"
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
 def described(name: str, node: Any) -> str:
     """An input's description in short: 'x(1, 1, 1) of magnitude 0.001', 'ids(1, 3) tokens high=32'."""
     if isinstance(node, list):
-        return f"{name}=({', '.join(described('', item) for item in node)})"
+        return f"{name}=({', '.join(described('', item) for item in cast(list[Any], node))})"
     if not isinstance(node, Mapping) or "kind" not in node:
         return f"{name}={plain(node)}" if name else plain(node)
-    rest = {key: value for key, value in node.items() if key not in ("kind", "shape", "seed") and value not in ("", False)}
+    node = cast(Node, node)
+    rest = {
+        key: value for key, value in node.items() if key not in ("kind", "shape", "seed") and value not in ("", False)
+    }
     shape = f"({', '.join(str(size) for size in node['shape'])})"
     if node["kind"] == "floats":
         scale, rows = rest.get("scale", 1.0), rest.get("rows")

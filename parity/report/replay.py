@@ -21,17 +21,17 @@ WORST = 5  # elements of each output that are listed
 
 def render(replay: Replay, *, width: int = 80, color: bool = False) -> str:
     """The whole replay as text."""
-    console = console_of(width, color)
+    console = console_of(color)
     for line in _given(replay):
         print_as_is(console, Text(line))
-    print_as_is(console, Text())
+    print_as_is(console)
     if replay.port and replay.reference:
         console.print(_outputs(replay))
-        print_as_is(console, Text())
+        print_as_is(console)
     for name in replay.port:
         if name in replay.reference and (table := _elements(replay, name)):
             console.print(table)
-            print_as_is(console, Text())
+            print_as_is(console)
     for line in replay.trouble:
         print_as_is(console, Text(line, style="bold red"))
     for line in _verdict(replay, width):
@@ -78,7 +78,11 @@ def _outputs(replay: Replay) -> Table:
             table.add_row(name, "", "", f"only in the {side}")
             continue
         error = _errors(replay, name)
-        said = error if isinstance(error, str) else ", ".join(f"{key} {value:.3g}" for key, value in error.measures.items())
+        said = (
+            error
+            if isinstance(error, str)
+            else ", ".join(f"{key} {value:.3g}" for key, value in error.measures.items())
+        )
         reference = replay.reference[name]
         table.add_row(name, str(reference.shape), str(reference.dtype), said)
     return table

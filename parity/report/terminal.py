@@ -1,4 +1,4 @@
-"""A run for the terminal: one line a case, every failure as a block, the tolerances, the verdict, what was not checked."""
+"""A run for the terminal: a line a case, a block a failure, the tolerances, the verdict, what was not checked."""
 
 import io
 import textwrap
@@ -14,38 +14,47 @@ from parity.results import STATUSES, Result, Results
 
 GROUPS = ("rejects", "accepts")
 WORDS = {"passed": "ok", "failed": "FAIL", "blocked": "blocked", "skipped": "skip", "error": "ERROR", "todo": "todo"}
-COLOURS = {"passed": "green", "failed": "bold red", "error": "bold red", "blocked": "yellow", "skipped": "dim", "todo": "dim"}
+COLOURS = {
+    "passed": "green",
+    "failed": "bold red",
+    "error": "bold red",
+    "blocked": "yellow",
+    "skipped": "dim",
+    "todo": "dim",
+}
 GRAVEST = ("error", "failed", "blocked", "todo", "skipped", "passed")
-VERDICTS = {0: ("all passed", "bold green"), 1: ("FAILED", "bold red"), 2: ("ERROR", "bold red"), 130: ("interrupted", "bold yellow")}
+VERDICTS = {
+    0: ("all passed", "bold green"),
+    1: ("FAILED", "bold red"),
+    2: ("ERROR", "bold red"),
+    130: ("interrupted", "bold yellow"),
+}
 
 
 def render(results: Results, *, width: int = 80, color: bool = False) -> str:
     """The whole report as text; words say what colours do, so nothing is lost without them."""
-    console = console_of(width, color)
-    console.print(cases_table(results.results))
+    console = console_of(color)
+    _table(console, cases_table(results.results))
     _failures(console, results.results, width)
-    tolerance = tolerance_table(results.results)
-    if tolerance.row_count:
-        console.print(tolerance)
-    print_as_is(console, summary(results))
+    _table(console, tolerance_table(results.results))
+    print_as_is(console, Text("\n"), summary(results))
     _not_checked(console, results, width)
     return text_of(console)
 
 
 def render_summary(results: Results, *, width: int = 80, color: bool = False) -> str:
-    """What pytest's own report does not say: the table by case, what is blocked, the tolerances, what was not checked."""
-    console = console_of(width, color)
-    console.print(cases_table(results.results))
+    """What pytest's own report lacks: the table by case, what is blocked, the tolerances, what was not checked."""
+    console = console_of(color)
+    _table(console, cases_table(results.results))
     _blocked(console, results.results, width)
-    tolerance = tolerance_table(results.results)
-    if tolerance.row_count:
-        console.print(tolerance)
+    _table(console, tolerance_table(results.results))
     _not_checked(console, results, width)
     return text_of(console)
 
 
 def cases_table(results: Sequence[Result]) -> Table:
     """One line a case, one column a check: the verdict, and the share of its limit that the worst example used."""
+    results = [result for result in results if result.check != "import"]  # a broken file is no case
     plain = list(dict.fromkeys(r.check for r in results if _group(r) not in GROUPS))
     groups = [group for group in GROUPS if any(_group(r) == group for r in results)]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -108,10 +117,8 @@ def _failures(console: Console, results: Sequence[Result], width: int) -> None:
     for result in results:
         if result.status in ("failed", "error"):
             head, *rest = failure(result, width=width)
-            print_as_is(console, Text(f"\n{head}", style="bold red"))
-            print_as_is(console, Text("\n".join(rest)))
+            print_as_is(console, Text("\n"), Text(head, style="bold red"), Text("\n".join(("", *rest))))
     _blocked(console, results, width)
-    print_as_is(console, Text())
 
 
 def _blocked(console: Console, results: Sequence[Result], width: int) -> None:
@@ -121,10 +128,10 @@ def _blocked(console: Console, results: Sequence[Result], width: int) -> None:
         if result.status == "blocked":
             checks = blocked.setdefault((result.case, str(result.blocked_by)), [])
             checks.extend([_group(result)] if _group(result) not in checks else [])
-    if blocked:
-        print_as_is(console, Text())
+    if blocked and console.file.tell():
+        print_as_is(console)
     for (case, cause), checks in blocked.items():
-        what = f"blocked by {cause}" if cause != case else "blocked by the failure above it"
+        what = f"blocked by {cause}" if cause != case else "blocked: they say nothing while the case itself fails"
         print_as_is(console, Text(_indented(f"{case} [{', '.join(checks)}]: {what}", width), style="yellow"))
 
 
@@ -137,7 +144,12 @@ def _not_checked(console: Console, results: Results, width: int) -> None:
 def _indented(line: str, width: int) -> str:
     own = line[: len(line) - len(line.lstrip())]
     return textwrap.fill(
-        line.strip(), width, initial_indent=own, subsequent_indent=own + "    ", break_long_words=False, break_on_hyphens=False
+        line.strip(),
+        width,
+        initial_indent=own,
+        subsequent_indent=own + "    ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -145,19 +157,31 @@ def _group(result: Result) -> str:
     return result.check.partition(":")[0] if result.check.startswith(GROUPS) else result.check
 
 
-def console_of(width: int, color: bool) -> Console:
+def console_of(color: bool) -> Console:
+    """A console into a string; wide, since texts are wrapped here, and a cut cell would hide a number."""
     return Console(
-        file=io.StringIO(), width=width, force_terminal=color, color_system="standard" if color else None,
-        highlight=False, no_color=not color, legacy_windows=False,
+        file=io.StringIO(),
+        width=500,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        highlight=False,
+        no_color=not color,
+        legacy_windows=False,
     )
 
 
-def print_as_is(console: Console, text: Text) -> None:
-    """As it is: a replay command must not be broken by wrapping."""
-    console.print(text, soft_wrap=True)
+def print_as_is(console: Console, *texts: Text) -> None:
+    """One line or more, not wrapped: a replay command must stay in one piece."""
+    console.print(Text.assemble(*texts), soft_wrap=True)
 
 
 def text_of(console: Console) -> str:
+    """Everything printed to a console, without blanks at the ends of lines."""
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     return "\n".join(line.rstrip() for line in lines).strip("\n") + "\n"
+
+
+def _table(console: Console, table: Table) -> None:
+    if table.row_count:
+        console.print(*([] if console.file.tell() == 0 else [""]), table, sep="\n")

@@ -1,5 +1,8 @@
 """Whole programs against XLA in float64: control flow, gradients, modules, fallbacks, symbolic shapes."""
 
+# Jax and flax leave most of what is used here untyped.
+# pyright: basic
+
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -120,10 +123,7 @@ def by_hand(bias: Any, kernel: Any, shift: Any, scale: Any, x: Any) -> Any:
 def test_module_is_evaluated_exactly() -> None:
     """An nnx module, split into its state, evaluates to float64 of its own."""
     with jax.enable_x64(True):
-        make = lambda: nnx.Sequential(
-            nnx.Linear(4, 5, rngs=nnx.Rngs(0)), jax.nn.silu, nnx.LayerNorm(5, rngs=nnx.Rngs(0))
-        )
-        graph, state = nnx.split(nnx.eval_shape(make))
+        graph, state = nnx.split(nnx.eval_shape(two_layers))
         state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, np.float64), state)
     program, _ = trace(lambda state, x: nnx.merge(graph, state)(x), state, X)
     rng = np.random.default_rng(3)
@@ -136,7 +136,7 @@ def test_module_is_evaluated_exactly() -> None:
     assert got.dtype == np.float64
     # flax's modules compute in the dtype they were built with, float32: only the ideal machine is exact here.
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(got, by_hand(*leaves, X), rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(got, by_hand(*leaves, x=X), rtol=1e-13, atol=1e-14)
 
 
 def test_lower_precision_is_lifted() -> None:
@@ -193,6 +193,14 @@ def test_symbolic_shapes() -> None:
             np.testing.assert_allclose(ours, theirs, rtol=1e-14)
     with pytest.raises(ValueError, match=r"argument 1 has shape \(2, 5, 4\), the program was traced with \(2, 6, 4\)"):
         program(np.ones((2, 3, 4)), np.ones((2, 5, 4)))
+
+
+def test_scopes_do_not_meet() -> None:
+    """Two programs may name different dimensions alike."""
+    for power in (1, 2):
+        (b,) = jax.export.symbolic_shape("b")
+        program, _ = trace(lambda x, power=power: x.reshape(-1)[:1] * power, jax.ShapeDtypeStruct((b, 2), np.float64))
+        np.testing.assert_array_equal(program(np.ones((3, 2)))[0], [power])
 
 
 def test_dimension_as_a_value() -> None:

@@ -81,9 +81,9 @@ class LlamaConfig:
     def __post_init__(self):
         if problems := list(_value_problems(self)):
             raise UnsupportedConfig(problems)
-        if self.num_key_value_heads is None:
+        if self.num_key_value_heads is None:  # pyright: ignore[reportUnnecessaryComparison]
             object.__setattr__(self, "num_key_value_heads", self.num_attention_heads)
-        if self.head_dim is None:
+        if self.head_dim is None:  # pyright: ignore[reportUnnecessaryComparison]
             object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
         if self.rope.original_max_position_embeddings is None:
             rope = dataclasses.replace(self.rope, original_max_position_embeddings=self.max_position_embeddings)

@@ -8,7 +8,8 @@ INFORMATIONAL = """
     architectures dtype torch_dtype transformers_version _name_or_path name_or_path _commit_hash return_dict
     id2label label2id num_labels problem_type finetuning_task task_specific_params prefix tokenizer_class
     chunk_size_feed_forward torchscript use_bfloat16 tf_legacy_loss _attn_implementation_autoset is_decoder
-    sep_token_id unk_token_id decoder_start_token_id max_sequence_length is_llama_config transformers.js_config
+    sep_token_id unk_token_id decoder_start_token_id max_sequence_length pretraining_tp is_llama_config
+    transformers.js_config
 """
 
 # How text is generated, not what the network computes; the reference drops these when it reads a configuration.
@@ -24,7 +25,6 @@ GENERATION = """
 # Fields that are harmless at these values only.
 ONLY: Mapping[str, tuple[Any, ...]] = {
     "model_type": ("llama",),
-    "pretraining_tp": (1, None),
     "is_causal": (True,),
     "is_encoder_decoder": (False, None),
     "add_cross_attention": (False, None),

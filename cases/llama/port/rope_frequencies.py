@@ -5,7 +5,7 @@ A frequency function takes the whole configuration: some types depend on the hea
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Frequencies(NamedTuple):
 
     inv_freq: tuple[float, ...]
     attention_scaling: float = 1.0
-    long_inv_freq: tuple[float, ...] | None = None
+    long_inv_freq: tuple[float, ...] = ()
 
 
 def frequencies(config: "LlamaConfig") -> Frequencies:
@@ -43,7 +43,7 @@ def exponents(dim: int) -> np.ndarray:
     return np.arange(0, dim, 2) / dim
 
 
-def dynamic_base(theta: float, factor: float, length, max_length: int, dim: int):
+def dynamic_base(theta: float, factor: float, length: Any, max_length: int, dim: int) -> Any:
     """The base that stretches `max_length` over `length` positions (NTK); `length` may be a traced array."""
     return theta * (factor * length / max_length - (factor - 1)) ** (dim / (dim - 2))
 

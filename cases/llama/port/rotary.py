@@ -70,7 +70,7 @@ class RotaryEmbedding(nnx.Module):
         return 1.0 / base ** constant(exponents(dim), dtype)
 
 
-def constant(values, dtype: DTypeLike) -> jax.Array:
+def constant(values: np.ndarray | tuple[float, ...], dtype: DTypeLike) -> jax.Array:
     """Float64 numbers of the host, rounded once to `dtype`."""
     return jnp.asarray(np.asarray(values, np.float64), dtype)
 

@@ -1,0 +1,134 @@
+"""What flows through a reference: every wanted submodule's inputs and outputs as they pass, and greedy decoding."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from parity.case import Case, Json
+from parity.reference.build import Outputs, Reference, _arithmetic, _named, _quiet, of, tensor
+
+Array = npt.NDArray[Any]
+Visit = Callable[[str, dict[str, Any], Outputs], None]
+
+
+def abstract(case: Case, config: Json) -> Reference:
+    """The case's reference without memory for its parameters: names, shapes and ties."""
+    with torch.device("meta"), _arithmetic("float32"), _quiet():
+        return of(case.reference(config), dtype="float32", ignores=case.ignores)
+
+
+def submodule(reference: Reference, path: str, ignores: Iterable[str]) -> Reference:
+    """The module that stands at a path of a reference, in the same arithmetic; '' is the reference itself."""
+    return of(reference.call.get_submodule(path), dtype=reference.dtype, ignores=ignores)  # type: ignore[attr-defined]
+
+
+def capture(
+    reference: Reference, paths: Mapping[str, Iterable[str]], inputs: Mapping[str, Any], visit: Visit
+) -> Outputs:
+    """Run the reference once, and hand over what passes through submodules, as it passes.
+
+    Nothing is kept, so one layer at a time is in memory. Inputs are copied before a submodule runs, since it may
+    write into them.
+
+    Args:
+        reference: the whole; in evaluation mode, as it was built.
+        paths: submodule path -> outputs of it that are ignored.
+        inputs: of the whole.
+        visit: called with a path, the inputs by argument name (arrays, scalars, tuples; None and whatever else is
+            passed, such as a cache, are left out) and the outputs by name.
+    """
+    with contextlib.ExitStack() as hooks:
+        for path, ignores in paths.items():
+            module: nn.Module = reference.call.get_submodule(path)  # type: ignore[attr-defined]
+            hooks.enter_context(_watched(module, path, frozenset(ignores), visit))
+        return reference.run(inputs)
+
+
+def decode(
+    reference: Reference,
+    inputs: Mapping[str, Array],
+    *,
+    steps: int,
+    progress: Callable[[int], None] = lambda step: None,
+) -> tuple[Array, Array]:
+    """Continue left-padded sequences greedily, with the reference's own cache.
+
+    The end-of-text token ends nothing: each row gets all its steps.
+
+    Args:
+        reference: a causal language model; takes `input_ids`, `attention_mask`, `position_ids`, `use_cache` and
+            `past_key_values`, and returns `logits` and `past_key_values`.
+        inputs: the first three, [B, P] each.
+        steps: how many tokens to add.
+        progress: called with the number of steps done.
+
+    Returns:
+        The tokens [B, steps], and the logits that each was chosen by [B, steps, V].
+    """
+    ids, mask, positions = (tensor(inputs[name]) for name in ("input_ids", "attention_mask", "position_ids"))
+    cache: Any = None
+    tokens: list[Array] = []
+    scores: list[Array] = []
+    with _arithmetic(reference.dtype), torch.no_grad():
+        for step in range(steps):
+            outputs = reference.call(
+                input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, past_key_values=cache
+            )
+            cache, logits = outputs.past_key_values, outputs.logits[:, -1]
+            ids = logits.argmax(-1, keepdim=True)
+            mask = torch.cat((mask, torch.ones_like(ids)), -1)
+            positions = positions[:, -1:] + 1
+            tokens.append(ids[:, 0].numpy())
+            scores.append(logits.numpy())
+            progress(step + 1)
+    return np.stack(tokens, 1), np.stack(scores, 1)
+
+
+@contextlib.contextmanager
+def _watched(module: nn.Module, path: str, ignores: frozenset[str], visit: Visit) -> Iterator[None]:
+    signature = inspect.signature(module.forward)
+    under_way: list[dict[str, Any]] = []
+
+    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        under_way.append(_bound(signature, args, kwargs))
+
+    def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> None:
+        named = {name: x.copy() for name, x in _named(outputs, ignores)}
+        visit(path, under_way.pop(), named)
+
+    handles = (
+        module.register_forward_pre_hook(before, with_kwargs=True),
+        module.register_forward_hook(after, with_kwargs=True),
+    )
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _bound(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    bound: dict[str, Any] = {}
+    for name, value in signature.bind(*args, **kwargs).arguments.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            bound.update(value)
+        else:
+            bound[name] = value
+    copied = {name: _copied(value) for name, value in bound.items()}
+    return {name: value for name, value in copied.items() if value is not None}
+
+
+def _copied(value: Any) -> Any:
+    """Tensors as arrays of their own, in tuples too; None for anything that is no input to a pure function."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().numpy().copy()
+    if isinstance(value, tuple | list):
+        items = tuple(_copied(item) for item in cast(Any, value))
+        return items if items and all(isinstance(item, np.ndarray) for item in items) else None
+    return value if isinstance(value, bool | int | float | str) else None
