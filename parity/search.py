@@ -18,6 +18,7 @@ from parity.checks.finding import Finding, Run
 from parity.checks.subject import Subject
 from parity.errors import BadInput, OutputMismatch, WeightMapError
 
+FIRST = 4  # examples that Hypothesis draws the same way each time it starts, the simplest before all
 BARREN = 8  # rounds of drawing without a new example, before there are taken to be no more
 SHRINK_SECONDS = 20.0
 Judge = Callable[[Example], Finding]
@@ -109,6 +110,7 @@ def search(
             for number, setup in enumerate(pool):
                 share = math.ceil((asked - seen.examples) / (len(pool) - number))
                 if share > 0 and not settings.late:
+                    share += FIRST if turn else 0
                     seed = draw.seed_of(settings.seed, f"{case.name} examples {turn} {number}")
                     draw.run(draw.examples(case, [setup]), body, examples=share, seed=seed)
             barren = barren + 1 if seen.examples == before else 0

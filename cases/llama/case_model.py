@@ -81,7 +81,7 @@ model = parity.Case(
         "packing_seen_with_a_cache": parity.edit(
             mask.make_mask, ("position_ids is not None and not use_cache", "position_ids is not None")
         ),
-        "embeddings_scaled": parity.edit(
+        "input_scaled": parity.edit(
             LlamaModel.embed,
             ("self.embed_tokens(input_ids)", "self.embed_tokens(input_ids) * self.config.hidden_size**0.5"),
         ),

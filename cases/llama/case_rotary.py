@@ -27,7 +27,7 @@ rotary = parity.Case(
     pool=40,
     faults={
         "theta_ignored": parity.edit(frequencies._default, ("config.rope.rope_theta", "10000.0")),
-        "spread_over_width_of_model": parity.edit(
+        "spread_over_whole_width": parity.edit(
             frequencies._default, ("exponents(config.head_dim)", "(exponents(config.head_dim) / 2)")
         ),
         "linear_factor_ignored": parity.edit(frequencies._linear, ("inv_freq / config.rope.factor", "inv_freq")),

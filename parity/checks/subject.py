@@ -22,6 +22,7 @@ Array = npt.NDArray[Any]
 Outputs = Mapping[str, Array]
 T = TypeVar("T")
 KEPT = 64  # built modules, traces and compilations of one kind; a run's pool is smaller
+KEPT_BYTES = 2**28  # of the reference's outputs: a check asks for those of the check before it
 
 
 class Subject:
@@ -39,6 +40,7 @@ class Subject:
         self.variant = variant
         self._port: OrderedDict[Any, Any] = OrderedDict()
         self._reference: OrderedDict[Any, Any] = clean._reference if clean else OrderedDict()
+        self._outputs: _Outputs = clean._outputs if clean else _Outputs()
 
     @contextlib.contextmanager
     def patched(self) -> Iterator[None]:
@@ -89,10 +91,8 @@ class Subject:
         """Run the reference in a dtype; 'float64' is exact. Kept by example, unless parameters are given."""
         if parameters is not None:
             return self._run_reference(example, dtype, parameters)
-        key = ("outputs", dtype, example.token)
-        return _kept(
-            self._reference, key, lambda: self._run_reference(example, dtype, self.parameters(example, dtype)), 8 * KEPT
-        )
+        key = (dtype, example.token)
+        return self._outputs.get(key, lambda: self._run_reference(example, dtype, self.parameters(example, dtype)))
 
     def spread(self, example: Example, dtype: str, *, draws: int = 8) -> dict[str, Array]:
         """How far the reference's program strays from exact when each operation is rounded at random to `dtype`.
@@ -149,12 +149,33 @@ class Subject:
         return {names.get(name, name): values.arrays(tree, dtype) for name, tree in example.inputs.items()}
 
 
-def _kept(cache: OrderedDict[Any, Any], key: Any, make: Callable[[], T], most: int = KEPT) -> T:
-    """A cache of the `most` things of one kind (a key's first item) that were used last."""
+class _Outputs:
+    """A cache of the outputs that were used last, up to `KEPT_BYTES`."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Any, Outputs] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Any, make: Callable[[], Outputs]) -> Outputs:
+        if key not in self._kept:
+            self._kept[key] = made = make()
+            self._bytes += _bytes(made)
+        self._kept.move_to_end(key)
+        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
+            self._bytes -= _bytes(self._kept.popitem(last=False)[1])
+        return self._kept[key]
+
+
+def _bytes(outputs: Outputs) -> int:
+    return sum(x.nbytes for x in outputs.values())
+
+
+def _kept(cache: OrderedDict[Any, Any], key: Any, make: Callable[[], T]) -> T:
+    """A cache of the `KEPT` things of one kind (a key's first item) that were used last."""
     if key not in cache:
         made = make()
         same_kind = [other for other in cache if other[0] == key[0]]
-        if len(same_kind) >= most:
+        if len(same_kind) >= KEPT:
             del cache[same_kind[0]]
         cache[key] = made
     cache.move_to_end(key)

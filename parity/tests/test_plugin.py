@@ -81,7 +81,7 @@ def test_a_right_port_passes_and_its_tolerances_are_shown(pytester: pytest.Pytes
     result.stdout.fnmatch_lines(["SKIPPED [[]1[]] cases/toy/case_pair.py:1: one check is enough here"])
 
 
-def test_a_failure_is_the_terminal_s_block_without_a_traceback(pytester: pytest.Pytester, wrong: Path) -> None:
+def test_a_failure_reads_as_on_the_terminal_without_a_traceback(pytester: pytest.Pytester, wrong: Path) -> None:
     """And what rests on it is marked when results are merged."""
     result = run(pytester, "-k", "exact", "--parity-report", "reports/here")
     result.assert_outcomes(failed=2)
