@@ -89,12 +89,14 @@ class Variant:
         weights: changes the case's weight rules instead, for faults of the transfer.
         checks: the checks of which at least one must run to its end and fail, for a fault.
         why: for an equivalent, the algebraic reason that it is one.
+        excused: for an equivalent, checks that it need not pass -> the reason.
     """
 
     patch: Callable[[], AbstractContextManager[Any]] | None = None
     weights: Callable[[Rules], Rules] | None = None
     checks: tuple[str, ...] = ("exact",)
     why: str = ""
+    excused: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
 
 def _no_form(config: Json) -> "SearchStrategy[Json]":

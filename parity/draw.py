@@ -43,9 +43,9 @@ def floats(
     return st.builds(Floats, shape=st.just(tuple(shape)), seed=seeds(), scale=one_of(*scales), rows=one_of("", *rows))
 
 
-def tokens(shape: Sequence[int], high: int) -> SearchStrategy[Tokens]:
-    """Token ids below `high`."""
-    return st.builds(Tokens, shape=st.just(tuple(shape)), seed=seeds(), high=st.just(high))
+def tokens(shape: Sequence[int], high: int, *, holes: Sequence[int | None] = (None,)) -> SearchStrategy[Tokens]:
+    """Token ids below `high`; a third of them give way to a number of `holes`, where it is not None."""
+    return st.builds(Tokens, shape=st.just(tuple(shape)), seed=seeds(), high=st.just(high), hole=one_of(*holes))
 
 
 def padding(batch: int, length: int, *, sides: Sequence[str] = SIDES) -> SearchStrategy[Padding]:

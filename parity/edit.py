@@ -9,7 +9,7 @@ import __future__
 import contextlib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -29,9 +29,15 @@ def edit(target: Callable[..., Any], *changes: tuple[str, str], checks: tuple[st
     return Variant(patch=lambda: _edited(target, changes), checks=checks)
 
 
-def same(target: Callable[..., Any], *changes: tuple[str, str], why: str) -> Variant:
-    """An equivalent: like `edit`, with the algebraic reason that nothing but rounding changes."""
-    return Variant(patch=lambda: _edited(target, changes), why=why)
+def same(
+    target: Callable[..., Any], *changes: tuple[str, str], why: str, excused: Mapping[str, str] | None = None
+) -> Variant:
+    """An equivalent: like `edit`, with the algebraic reason that nothing but rounding changes.
+
+    `excused` names checks that it need not pass, each with the reason: a variant can be the same function on every
+    input that a layer meets, and have another derivative there.
+    """
+    return Variant(patch=lambda: _edited(target, changes), why=why, excused=excused or {})
 
 
 def both(*variants: Variant) -> Variant:
@@ -51,7 +57,8 @@ def both(*variants: Variant) -> Variant:
         return rules
 
     first = variants[0]
-    return Variant(patch=patch, weights=weights, checks=first.checks, why=first.why)
+    excused = {check: why for variant in variants for check, why in variant.excused.items()}
+    return Variant(patch=patch, weights=weights, checks=first.checks, why=first.why, excused=excused)
 
 
 def remap(change: Callable[[Rules], Rules], *, checks: tuple[str, ...] = ("exact",), why: str = "") -> Variant:

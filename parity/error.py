@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Outputs = Mapping[str, Array]
 
+WEAK = 1e-2  # of the largest gradient: what a leaf's own is taken to be at the least
 FLOOR = 8.0  # roundings that any program is allowed before its reference's luck counts: the `c` of the error ratio
 
 
@@ -73,7 +74,27 @@ def exact_error(reference: Outputs, port: Outputs) -> Error:
     return total
 
 
-def measure(reference: Outputs, port: Outputs, *, exact: Outputs, spread: Outputs | None = None) -> Error:
+def gradient_error(reference: Outputs, port: Outputs) -> Error:
+    """The largest difference over its leaf's largest reference value, both sides in exact float64: measure 'rtol'.
+
+    A leaf counts as at least `WEAK` times as large as the largest: some gradients are mathematically zero.
+    """
+    total = Error({"rtol": 0.0})
+    least = WEAK * _largest(reference)
+    for name, theirs in reference.items():
+        y, p = _comparable(theirs, port[name])
+        difference = np.abs(p - y)
+        if difference.size and difference.any():
+            index = np.unravel_index(int(np.argmax(difference)), difference.shape)
+            relative = _over(float(difference[index]), max(float(np.abs(y).max()), least))
+            worst = _worst(name, index, exact=y, reference=theirs, port=port[name])
+            total = total.merge(Error({"rtol": relative}, worst))
+    return total
+
+
+def measure(
+    reference: Outputs, port: Outputs, *, exact: Outputs, spread: Outputs | None = None, weak: float = 0.0
+) -> Error:
     """Compare two computations in a working dtype with the truth.
 
     ratio = max(rms(e_p) / max(rms(e_r), c u rms(y)), max(e_p) / max(max(e_r), c u max|y|)), with u the unit
@@ -85,6 +106,7 @@ def measure(reference: Outputs, port: Outputs, *, exact: Outputs, spread: Output
         exact: the reference evaluated in float64.
         spread: how far the reference's own program strays from exact under random rounding, if that was measured; the
             reference's error counts as at least that. (A reference can be lucky in the few elements of one example.)
+        weak: an output counts as at least this share of the largest one; for gradients, of which some are zero.
 
     Returns:
         Measures 'ratio' (1.0: equally accurate) and 'rtol', and the worst element with its distance in ulp.
@@ -94,6 +116,7 @@ def measure(reference: Outputs, port: Outputs, *, exact: Outputs, spread: Output
     """
     same_form(reference, port)
     total = Error({"ratio": 0.0, "rtol": 0.0})
+    least = weak * _largest(exact)
     for name, theirs in reference.items():
         if not theirs.size or not _is_float(theirs.dtype):
             continue
@@ -102,11 +125,11 @@ def measure(reference: Outputs, port: Outputs, *, exact: Outputs, spread: Output
         e_r, e_p = np.abs(r - y), np.abs(p - y)
         floor = FLOOR * _unit_roundoff(theirs.dtype)
         ratio = max(
-            _over(_rms(e_p), max(_rms(e_r), _rms(stray), floor * _rms(y))),
-            _over(e_p.max(), max(e_r.max(), stray.max(), floor * np.abs(y).max())),
+            _over(_rms(e_p), max(_rms(e_r), _rms(stray), floor * max(_rms(y), least))),
+            _over(e_p.max(), max(e_r.max(), stray.max(), floor * max(np.abs(y).max(), least))),
         )
         index = np.unravel_index(int(np.argmax(e_p)), e_p.shape)
-        rtol = _over(np.abs(p - r).max(), np.abs(r).max())
+        rtol = _over(np.abs(p - r).max(), max(np.abs(r).max(), least))
         worst = _worst(name, index, exact=y, reference=theirs, port=port[name])
         total = total.merge(Error({"ratio": ratio, "rtol": rtol}, worst))
     return total
@@ -134,6 +157,10 @@ def _worst(name: str, index: tuple[Any, ...], *, exact: Floats, reference: Array
         port=ours,
         ulp=ulps(theirs, ours, reference.dtype),
     )
+
+
+def _largest(outputs: Outputs) -> float:
+    return max((float(np.abs(_comparable(y)[0]).max(initial=0.0)) for y in outputs.values()), default=0.0)
 
 
 def _rows(y: Floats) -> Floats:

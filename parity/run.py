@@ -7,7 +7,7 @@ from typing import Any
 
 from parity import draw
 from parity.case import Case, Example, Variant
-from parity.checks import exact, float32, structure, transfer
+from parity.checks import exact, float32, gradient, structure, transfer
 from parity.checks.finding import Check, Finding
 from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
@@ -19,8 +19,11 @@ from parity.search import crash as crash
 from parity.search import judged, search, shrink
 from parity.tolerance import Tolerances
 
-CHECKS: Mapping[str, Check] = {c.name: c for c in (transfer.check, structure.check, exact.check, float32.check)}
+CHECKS: Mapping[str, Check] = {
+    check.name: check for check in (transfer.check, structure.check, exact.check, gradient.check, float32.check)
+}
 COMPILED = 4  # configurations that a check on the real backend draws its examples from: each one compiles
+FEW = 4  # configurations that an equivalent is asked about
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
 Progress = Callable[[int, int], None]
 
@@ -79,14 +82,18 @@ class Runner:
 
     def pool(self, check: Check, *, few: bool = False) -> tuple[Any, ...]:
         """The configurations and forms that a check draws its examples from."""
-        return self._pool[: (2 if few else COMPILED)] if check.compiles else self._pool
+        if check.compiles:
+            return self._pool[: (1 if few else COMPILED)]
+        return self._pool[:FEW] if few else self._pool
 
     def _ask(self, subject: Subject, check: Check, progress: Progress, *, few: bool = False) -> Result:
         """A check of a subject: many examples, the worst of them, and on a failure the smallest that shows it."""
         case, asked = subject.case, self.settings.examples
         run = check.start(subject, self.tolerances)
-        seen = search(subject, run, self.pool(check, few=few), self.settings, asked=asked, progress=progress)
-        example, finding = seen.failing or (seen.worst, run.finish() if seen.examples >= asked else None)
+        pool = self.pool(check, few=few)
+        seen = search(subject, run, pool, self.settings, asked=asked, progress=progress)
+        enough = not few and seen.examples >= max(asked, 2 * len(pool))  # too few can't show that nothing ever happens
+        example, finding = seen.failing or (seen.worst, run.finish() if enough else None)
         if seen.failing and not few:
             start = functools.partial(check.start, subject, self.tolerances)
             example, finding = shrink(subject, start, self.settings, seen.failing)
@@ -142,9 +149,10 @@ class Runner:
         return Result(case=case.name, check=check, status="failed", examples=examples, message=message)
 
     def _accepts(self, clean: Subject, variant: Variant, check: str, progress: Progress) -> Result:
-        """Whether every check passes for a variant that computes the same function."""
+        """Whether every check passes for a variant that computes the same function, but those it is excused from."""
         subject = Subject(self.registry, clean.case, variant=variant, clean=clean)
-        results = [self._ask(subject, each, progress, few=True) for each in CHECKS.values()]
+        asked = [each for name, each in CHECKS.items() if name not in {**variant.excused, **clean.case.skips}]
+        results = [self._ask(subject, each, progress, few=True) for each in asked]
         bad = next((result for result in results if result.status != "passed"), None)
         worst = max(results, key=lambda result: result.used or 0.0)
         if bad is None:

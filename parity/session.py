@@ -203,6 +203,8 @@ def not_checked(registry: Registry, pairs: Pairs, broken: Collection[Broken] = (
     declared = {case.name: case.equivalents for case, _ in pairs if case.equivalents}
     for name, equivalents in declared.items():
         yield f"{name}: declared the same function: {', '.join(equivalents)}"
+        for variant, equivalent in equivalents.items():
+            yield from (f"{name}: {variant} need not pass {kind}: {why}" for kind, why in equivalent.excused.items())
 
 
 def describe_environment() -> dict[str, Any]:

@@ -69,13 +69,17 @@ class Floats(Value):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tokens(Value):
-    """Integers below `high`; `same` repeats one along the last axis."""
+    """Integers below `high`; `same` repeats one along the last axis; `hole` stands in a third of the places."""
 
     high: int
     same: bool = False
+    hole: int | None = None
 
     def array(self, dtype: npt.DTypeLike) -> Array:
-        ids = self.rng.integers(0, self.high, self.shape)
+        rng = self.rng
+        ids = rng.integers(0, self.high, self.shape)
+        if self.hole is not None:
+            ids[rng.random(self.shape) < 1 / 3] = self.hole
         return np.broadcast_to(ids[..., :1], self.shape).copy() if self.same else ids
 
 

@@ -75,6 +75,14 @@ attention = parity.Case(
         "softmax_in_bfloat16": parity.edit(
             softmax, ("jnp.promote_types(dtype, jnp.float32)", "jnp.bfloat16"), checks=("float32",)
         ),
+        "weights_taken_for_constant": parity.edit(
+            Attention.__call__,
+            (
+                'jnp.einsum("BNLM,BNMH->BNLH", weights_BNLM,',
+                'jnp.einsum("BNLM,BNMH->BNLH", jax.lax.stop_gradient(weights_BNLM),',
+            ),
+            checks=("gradient",),
+        ),
         "values_turned_too": parity.edit(
             Attention.__call__,
             (
@@ -129,6 +137,7 @@ attention = parity.Case(
                 "        scores_BNLM = jnp.where(attention_mask < 0, fill, scores_BNLM)",
             ),
             why="exp(-1e9) is 0 as exp(-3e38) is, and a row filled with one number is uniform",
+            excused={"gradient": "a mask that only chooses gets no gradient, one that is added gets the scores'"},
         ),
         "softmax_by_hand": parity.same(
             softmax,

@@ -57,6 +57,11 @@ block = parity.Case(
             DecoderLayer.with_weights,
             ("x_BLD = x_BLD + attended_BLD", "x_BLD = self.input_layernorm(x_BLD) + attended_BLD"),
         ),
+        "residual_learns_nothing": parity.edit(
+            DecoderLayer.with_weights,
+            ("x_BLD = x_BLD + attended_BLD", "x_BLD = jax.lax.stop_gradient(x_BLD) + attended_BLD"),
+            checks=("gradient",),
+        ),
         "in_parallel": parity.edit(
             DecoderLayer.with_weights,
             ("x_BLD = x_BLD + attended_BLD", "pass"),

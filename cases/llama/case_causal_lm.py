@@ -10,21 +10,27 @@ import parity
 from cases.llama import whole
 from cases.llama.case_model import NO_CACHE
 from cases.llama.palettes import Config, configs, port_config, reference_config
+from cases.llama.port.embedding import Embedding
 from cases.llama.port.heads import LlamaForCausalLM, keep
+from cases.llama.port.loss import causal_lm_loss
 from parity.draw import one_of, tokens
 
 
 def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
-    """A call of the model, and which logits are wanted: all, the last one or two, some positions, some for each row."""
-    return st.builds(
-        lambda form, keep: {**form, "keep": keep}, whole.forms(config), one_of("all", 1, 2, "some", "each")
-    )
+    """A call of the model, which logits are wanted (all, the last one or two, some positions, some for each row), or,
+    of all of them, the loss."""
+    wanted = one_of("all", "loss", 1, 2, "some", "each", "loss by items")
+    return st.builds(lambda form, keep: {**form, "keep": keep}, whole.forms(config), wanted)
 
 
 @st.composite
 def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
-    """The model's inputs and `logits_to_keep`."""
+    """The model's inputs, and `logits_to_keep` or the labels, some of which take no part."""
     drawn = draw(whole.inputs(config, form))
+    if str(form["keep"]).startswith("loss"):
+        labels = draw(tokens((form["batch"], form["length"]), config["vocab_size"], holes=(-100, None)))
+        items = {"num_items_in_batch": 7} if form["keep"] == "loss by items" else {}
+        return drawn | {"labels": labels} | items
     shape = {"some": (3,), "each": (form["batch"], 3)}.get(form["keep"])
     if shape:
         return drawn | {"logits_to_keep": draw(tokens(shape, form["length"]))}
@@ -50,13 +56,33 @@ causal_lm = parity.Case(
         ),
         "head_scaled_like_table": parity.edit(
             LlamaForCausalLM.__call__,
-            ("CausalLMOutput(project(x_BPD)", "CausalLMOutput(project(x_BPD) * self.config.hidden_size**0.5"),
+            ("logits_BPV = project(x_BPD)", "logits_BPV = project(x_BPD) * self.config.hidden_size**0.5"),
         ),
         "tying_with_wrong_end": parity.edit(
             LlamaForCausalLM.__call__,
-            ("project(x_BPD),", "project(x_BPD)[..., ::-1],"),
+            ("project(x_BPD)", "project(x_BPD)[..., ::-1]"),
         ),
-        "head_biased": parity.edit(LlamaForCausalLM.__call__, ("project(x_BPD),", "project(x_BPD) + 1e-4,")),
+        "labels_not_shifted": parity.edit(
+            causal_lm_loss, ("jnp.pad(labels_BL[:, 1:], ((0, 0), (0, 1)), constant_values=IGNORED)", "labels_BL")
+        ),
+        "ignored_labels_counted": parity.edit(causal_lm_loss, ("jnp.sum(counted_BL)", "counted_BL.size")),
+        "ignored_labels_learned": parity.edit(
+            causal_lm_loss, ("jnp.where(counted_BL, log_BL, 0)", "jnp.where(counted_BL | True, log_BL, 0)")
+        ),
+        "items_forgotten": parity.edit(causal_lm_loss, ("num_items_in_batch is None", "True")),
+        "last_column_wrapped": parity.edit(
+            causal_lm_loss,
+            (
+                "jnp.pad(labels_BL[:, 1:], ((0, 0), (0, 1)), constant_values=IGNORED)",
+                "jnp.roll(labels_BL, -1, axis=-1)",
+            ),
+        ),
+        "table_learns_nothing_from_the_head": parity.edit(
+            Embedding.attend,
+            ("cast(self.embedding[...], self.dtype)", "jax.lax.stop_gradient(cast(self.embedding[...], self.dtype))"),
+            checks=("gradient",),
+        ),
+        "head_biased": parity.edit(LlamaForCausalLM.__call__, ("project(x_BPD)", "project(x_BPD) + 1e-4")),
         "head_sees_unnormed": parity.edit(
             LlamaForCausalLM.__call__,
             (
@@ -69,7 +95,7 @@ causal_lm = parity.Case(
         "kept_after_the_head": parity.same(
             LlamaForCausalLM.__call__,
             ("x_BPD = keep(outputs.last_hidden_state, logits_to_keep)", "x_BPD = outputs.last_hidden_state"),
-            ("CausalLMOutput(project(x_BPD),", "CausalLMOutput(keep(project(x_BPD), logits_to_keep),"),
+            ("logits_BPV = project(x_BPD)", "logits_BPV = keep(project(x_BPD), logits_to_keep)"),
             why="the head works on each position alone",
         ),
     },

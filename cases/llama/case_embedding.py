@@ -39,6 +39,9 @@ embedding = parity.Case(
         "padding_row_zeroed": parity.edit(
             Embedding.__call__, ("jax.lax.stop_gradient(rows_BLD)", "jnp.zeros_like(rows_BLD)")
         ),
+        "padding_row_learns": parity.edit(
+            Embedding.__call__, ("jax.lax.stop_gradient(rows_BLD)", "rows_BLD"), checks=("gradient",)
+        ),
         "rows_in_bfloat16": parity.edit(
             look_up,
             ("table_VD.at[ids]", "table_VD.astype(jnp.bfloat16).astype(table_VD.dtype).at[ids]"),

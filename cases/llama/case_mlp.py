@@ -42,6 +42,9 @@ mlp = parity.Case(
         "down_not_transposed": parity.remap(
             lambda rules: rules | parity.rules({"down_proj.weight": parity.copy("down_proj.kernel")})
         ),
+        "gate_taken_for_constant": parity.edit(
+            MLP.__call__, ("gate_BLF * up_BLF", "jax.lax.stop_gradient(gate_BLF) * up_BLF"), checks=("gradient",)
+        ),
         "product_in_bfloat16": parity.edit(
             MLP.__call__,
             ("gate_BLF * up_BLF", "(gate_BLF.astype(jnp.bfloat16) * up_BLF.astype(jnp.bfloat16)).astype(x.dtype)"),

@@ -40,6 +40,11 @@ model = parity.Case(
         "first_layer_for_all": parity.edit(
             LlamaModel.__call__, ("layer.with_weights(", "self.layers[0].with_weights(")
         ),
+        "layers_cut_off_from_each_other": parity.edit(
+            LlamaModel.__call__,
+            ("layer.with_weights(x_BLD,", "layer.with_weights(jax.lax.stop_gradient(x_BLD),"),
+            checks=("gradient",),
+        ),
         "last_layer_skipped": parity.edit(
             LlamaModel.__call__,
             ("x_BLD, weights_BNLM = layer.with_weights(", "y_BLD, weights_BNLM = layer.with_weights("),

@@ -43,6 +43,14 @@ rmsnorm = parity.Case(
         "one_plus_scale": parity.edit(
             RMSNorm.__call__, ("cast(self.scale[...], self.dtype) *", "(1 + cast(self.scale[...], self.dtype)) *")
         ),
+        "root_taken_for_constant": parity.edit(
+            normalise,
+            (
+                "wide_BLD * jax.lax.rsqrt(variance_BL1 + eps)",
+                "wide_BLD * jax.lax.stop_gradient(jax.lax.rsqrt(variance_BL1 + eps))",
+            ),
+            checks=("gradient",),
+        ),
         "computed_in_bfloat16": parity.edit(
             normalise,
             ("jnp.promote_types(x_BLD.dtype, jnp.float32)", "jnp.bfloat16"),

@@ -44,6 +44,11 @@ rotation = parity.Case(
         "sign_flipped": parity.edit(rotate_half, ("concatenate((-b, a)", "concatenate((b, -a)")),
         "sign_dropped": parity.edit(rotate_half, ("concatenate((-b, a)", "concatenate((b, a)")),
         "halves_not_swapped": parity.edit(rotate_half, ("concatenate((-b, a)", "concatenate((-a, b)")),
+        "half_of_the_gradient": parity.edit(
+            apply_rotary_pos_emb,
+            ("rotate_half(k) * sin", "jax.lax.stop_gradient(rotate_half(k)) * sin"),
+            checks=("gradient",),
+        ),
         "keys_left_alone": parity.edit(
             apply_rotary_pos_emb, ("k * cos + rotate_half(k) * sin", "k + 0 * rotate_half(k)")
         ),
@@ -72,6 +77,7 @@ rotation = parity.Case(
                 "for t in (cos, sin)))), -1).astype(q.dtype)",
             ),
             why="turning (a, b) by an angle is multiplying a + ib by its unit complex number",
+            excused={"gradient": "it reads one half of each table; which half the gradient goes to is arbitrary"},
         ),
         "halves_rolled": parity.same(
             rotate_half,

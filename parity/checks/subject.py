@@ -69,11 +69,11 @@ class Subject:
                 ties=theirs.ties,
             )
 
-        return _kept(self._port, ("plan", _key(config)), make)
+        return _kept(self._port, ("plan", key_of(config)), make)
 
     def port(self, config: Json, dtype: str) -> Port:
         """The abstract port for one configuration and dtype."""
-        return _kept(self._port, ("port", dtype, _key(config)), lambda: build_port(self.case, config, dtype=dtype))
+        return _kept(self._port, ("port", dtype, key_of(config)), lambda: build_port(self.case, config, dtype=dtype))
 
     def parameters(self, example: Example, dtype: str = "float32") -> dict[str, npt.NDArray[np.float32]]:
         """The example's parameters by reference name, float32 numbers whatever dtype the module was built in."""
@@ -109,7 +109,7 @@ class Subject:
 
     def exact_outputs(self, example: Example, parameters: Mapping[str, Array] | None = None) -> Outputs:
         """Run the port in exact float64, traced once per configuration and form."""
-        inputs = self._port_inputs(example, "float64")
+        inputs = self.port_inputs(example, "float64")
         leaves = self.leaves(
             example, self.parameters(example, "float64") if parameters is None else parameters, "float64"
         )
@@ -118,33 +118,44 @@ class Subject:
     def traced(self, example: Example, inputs: Mapping[str, Any]) -> Traced:
         """The port's exact program for an example's configuration and shapes."""
         module = self.port(example.config, "float64")
-        return _kept(self._port, ("trace", _key(example.config), _shapes(inputs)), lambda: traced(module, inputs))
+        return _kept(self._port, ("trace", key_of(example.config), shapes(inputs)), lambda: traced(module, inputs))
 
     def working_outputs(self, example: Example, dtype: str) -> Outputs:
         """Run the port on the real backend, compiled once per configuration and form."""
-        inputs = self._port_inputs(example, dtype)
+        inputs = self.port_inputs(example, dtype)
         module = self.port(example.config, dtype)
-        key = ("compiled", dtype, _key(example.config), _shapes(inputs))
+        key = ("compiled", dtype, key_of(example.config), shapes(inputs))
         function = _kept(self._port, key, lambda: compiled(module, inputs))
         return function.run(self.leaves(example, self.parameters(example, dtype), dtype), inputs)
 
     def form(self, example: Example, dtype: str) -> Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Shapes and dtypes of the port's outputs in a working dtype, from an abstract evaluation."""
-        inputs = self._port_inputs(example, dtype)
+        inputs = self.port_inputs(example, dtype)
         module = self.port(example.config, dtype)
-        key = ("form", dtype, _key(example.config), _shapes(inputs))
+        key = ("form", dtype, key_of(example.config), shapes(inputs))
         return _kept(self._port, key, lambda: form(module, inputs))
 
+    def kept(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """What was made of the port under a key before, or is now; the key's first item is its kind."""
+        return _kept(self._port, key, make)
+
+    def filled(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Reference:
+        """The reference with these parameters, narrowed or widened to `dtype`."""
+        module = self._built(example.config, dtype)
+        module.fill({name: x.astype(dtype) for name, x in parameters.items()})
+        return module
+
     def _built(self, config: Json, dtype: str = "float32") -> Reference:
-        key = ("built", dtype, _key(config))
+        key = ("built", dtype, key_of(config))
         return _kept(self._reference, key, lambda: build_reference(self.case, config, dtype=dtype))
 
     def _run_reference(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Outputs:
-        module = self._built(example.config, dtype)
-        module.fill({name: x.astype(dtype) for name, x in parameters.items()})
-        return module.run({name: values.arrays(tree, dtype) for name, tree in example.inputs.items()})
+        return self.filled(example, dtype, parameters).run(
+            {name: values.arrays(tree, dtype) for name, tree in example.inputs.items()}
+        )
 
-    def _port_inputs(self, example: Example, dtype: str) -> dict[str, Any]:
+    def port_inputs(self, example: Example, dtype: str) -> dict[str, Any]:
+        """An example's inputs as arrays, by the port's argument names."""
         names = self.case.arguments
         return {names.get(name, name): values.arrays(tree, dtype) for name, tree in example.inputs.items()}
 
@@ -182,14 +193,15 @@ def _kept(cache: OrderedDict[Any, Any], key: Any, make: Callable[[], T]) -> T:
     return cache[key]
 
 
-def _key(config: Json) -> str:
+def key_of(config: Json) -> str:
+    """A configuration as text."""
     return json.dumps(dict(config), sort_keys=True)
 
 
-def _shapes(tree: Any) -> Any:
+def shapes(tree: Any) -> Any:
     """What decides a trace: shapes and dtypes of arrays, values of all else."""
     if isinstance(tree, Mapping):
-        return tuple((name, _shapes(branch)) for name, branch in sorted(tree.items()))
+        return tuple((name, shapes(branch)) for name, branch in sorted(tree.items()))
     if isinstance(tree, tuple):
-        return tuple(_shapes(branch) for branch in tree)
+        return tuple(shapes(branch) for branch in tree)
     return (tree.shape, tree.dtype.name) if isinstance(tree, np.ndarray) else repr(tree)

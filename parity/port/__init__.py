@@ -2,6 +2,9 @@
 
 from parity.port.build import Port as Port
 from parity.port.build import build as build
+from parity.port.gradient import Pullback as Pullback
+from parity.port.gradient import compiled_pullback as compiled_pullback
+from parity.port.gradient import traced_pullback as traced_pullback
 from parity.port.run import Compiled as Compiled
 from parity.port.run import Traced as Traced
 from parity.port.run import compiled as compiled

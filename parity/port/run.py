@@ -24,7 +24,7 @@ class Traced:
 
     def run(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> Outputs:
         """Outputs by name; arrays are taken in the order they were traced in."""
-        arrays, _ = _split(inputs, "float64")
+        arrays, _ = split(inputs, "float64")
         flat = [*parameters.values(), *jax.tree.leaves(arrays)]
         return dict(zip(self.names, self.program(*flat), strict=True))
 
@@ -39,44 +39,45 @@ class Compiled:
 
     def run(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> Outputs:
         """Outputs by name, as arrays in the working dtype."""
-        arrays, _ = _split(inputs, self.port.dtype)
+        arrays, _ = split(inputs, self.port.dtype)
         outputs = self.function(list(parameters.values()), arrays)
-        return {name: np.asarray(x) for name, x in _named(outputs)}
+        return {name: np.asarray(x) for name, x in named(outputs)}
 
 
 def traced(port: Port, inputs: Mapping[str, Any]) -> Traced:
     """Trace a float64 port on abstract parameters and these inputs' shapes."""
-    arrays, static = _split(inputs, "float64")
+    arrays, static = split(inputs, "float64")
     names: list[str] = []
 
     def call(parameters: list[Any], inputs: dict[str, Any]) -> Any:
-        outputs = list(_named(port.call(parameters, {**inputs, **static})))
+        outputs = list(named(port.call(parameters, {**inputs, **static})))
         names.extend(name for name, _ in outputs)
         return [x for _, x in outputs]
 
     with jax.enable_x64(True):
-        program = Program(jax.make_jaxpr(call)(_abstract(port), arrays))
+        program = Program(jax.make_jaxpr(call)(abstract(port), arrays))
     return Traced(program, tuple(names))
 
 
 def compiled(port: Port, inputs: Mapping[str, Any]) -> Compiled:
     """Wrap a port in `jax.jit` for these inputs' static values."""
-    _, static = _split(inputs, port.dtype)
+    _, static = split(inputs, port.dtype)
     return Compiled(port, jax.jit(lambda parameters, arrays: port.call(parameters, {**arrays, **static})), static)
 
 
 def form(port: Port, inputs: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     """Shapes and dtypes of the port's outputs by name, without computing anything."""
-    arrays, static = _split(inputs, port.dtype)
-    outputs = jax.eval_shape(lambda p, x: port.call(p, {**x, **static}), _abstract(port), arrays)
-    return {name: (tuple(x.shape), np.dtype(x.dtype)) for name, x in _named(outputs)}
+    arrays, static = split(inputs, port.dtype)
+    outputs = jax.eval_shape(lambda p, x: port.call(p, {**x, **static}), abstract(port), arrays)
+    return {name: (tuple(x.shape), np.dtype(x.dtype)) for name, x in named(outputs)}
 
 
-def _abstract(port: Port) -> list[jax.ShapeDtypeStruct]:
+def abstract(port: Port) -> list[jax.ShapeDtypeStruct]:
+    """The parameters of a port, as shapes."""
     return [jax.ShapeDtypeStruct(leaf.shape, np.dtype(leaf.dtype)) for leaf in port.leaves.values()]
 
 
-def _split(inputs: Mapping[str, Any], dtype: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def split(inputs: Mapping[str, Any], dtype: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Inputs that are arrays, and those that are static; integers as int32, as any JAX program has them."""
     arrays = {name: _narrowed(tree) for name, tree in inputs.items() if _has_array(tree)}
     return arrays, {name: tree for name, tree in inputs.items() if name not in arrays}
@@ -94,7 +95,7 @@ def _has_array(tree: Any) -> bool:
     return isinstance(tree, np.ndarray)
 
 
-def _named(outputs: Any) -> Iterator[tuple[str, Any]]:
+def named(outputs: Any) -> Iterator[tuple[str, Any]]:
     """Outputs by name as the reference's are: 'output' for a lone one, positions and field names joined by dots."""
     for path, leaf in jax.tree_util.tree_flatten_with_path(outputs)[0]:
         yield ".".join(str(_step(step)) for step in path) or "output", leaf

@@ -59,17 +59,18 @@ class Reference:
         A lone output is 'output'; a tuple's are '0', '1'; a dictionary's go by key, nested ones joined by dots.
         None is left out.
         """
-        with _arithmetic(self.dtype):
+        with arithmetic(self.dtype):
             return self.call_named(inputs)
 
     def call_named(self, inputs: Mapping[str, Any]) -> Outputs:
         """`run`, in whatever arithmetic is in force."""
-        self._restore()
+        self.restore()
         with torch.no_grad():
-            outputs = self.call(**{name: tensors(tree) for name, tree in inputs.items()})
-            return dict(_named(outputs, self.ignores))
+            outputs = self.call(**{name: tensors_of(tree) for name, tree in inputs.items()})
+            return {name: array(y) for name, y in leaves_of(outputs, self.ignores)}
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
+        """Set buffers and plain attributes to what they were when it was fresh."""
         for module, attributes, buffers in self.fresh:
             module.__dict__.update(attributes)
             for name, buffer in buffers.items():
@@ -78,7 +79,7 @@ class Reference:
 
 def build(case: Case, config: Json, *, dtype: str = "float32") -> Reference:
     """Build the case's reference for a configuration, in evaluation mode, as `from_pretrained(dtype=...)` would."""
-    with _arithmetic(dtype), _quiet():
+    with arithmetic(dtype), _quiet():
         return of(case.reference(config), dtype=dtype, ignores=case.ignores)
 
 
@@ -102,15 +103,23 @@ def of(call: Callable[..., Any], *, dtype: str, ignores: Iterable[str] = ()) -> 
 
 def jittered(case: Case, example: Example, parameters: Mapping[str, Array], *, dtype: str, seed: int) -> Outputs:
     """Build and run the reference in float64 with every operation rounded at random, as coarsely as `dtype` is."""
-    with float64(jitter=float(torch.finfo(getattr(torch, dtype)).eps) / 2, seed=seed), _quiet():
-        module = of(case.reference(example.config), dtype="float64", ignores=case.ignores)
-        module.fill({name: x.astype(np.float64) for name, x in parameters.items()})
-        inputs = {name: values.arrays(tree, np.float64) for name, tree in example.inputs.items()}
+    with jitter(case, example, parameters, dtype=dtype, seed=seed) as (module, inputs):
         return module.call_named(inputs)
 
 
 @contextlib.contextmanager
-def _arithmetic(dtype: str) -> Iterator[None]:
+def jitter(
+    case: Case, example: Example, parameters: Mapping[str, Array], *, dtype: str, seed: int
+) -> Iterator[tuple[Reference, dict[str, Any]]]:
+    """The reference built and filled in randomly rounded float64, with an example's inputs; run it inside."""
+    with float64(jitter=float(torch.finfo(getattr(torch, dtype)).eps) / 2, seed=seed), _quiet():
+        module = of(case.reference(example.config), dtype="float64", ignores=case.ignores)
+        module.fill({name: x.astype(np.float64) for name, x in parameters.items()})
+        yield module, {name: values.arrays(tree, np.float64) for name, tree in example.inputs.items()}
+
+
+@contextlib.contextmanager
+def arithmetic(dtype: str) -> Iterator[None]:
     """The arithmetic that a dtype stands for: exact for float64, torch's own with that default dtype otherwise."""
     if dtype == "float64":
         with float64():
@@ -146,10 +155,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def tensors(tree: Any) -> Any:
+def tensors_of(tree: Any) -> Any:
     """A tree of arrays as tensors."""
     if isinstance(tree, tuple):
-        return tuple(tensors(branch) for branch in cast(tuple[Any, ...], tree))
+        return tuple(tensors_of(branch) for branch in cast(tuple[Any, ...], tree))
     return tensor(cast(Array, tree)) if isinstance(tree, np.ndarray) else tree
 
 
@@ -183,15 +192,16 @@ def _snapshot(module: nn.Module) -> tuple[nn.Module, dict[str, Any], dict[str, t
     return module, plain, buffers
 
 
-def _named(outputs: Any, ignores: frozenset[str], path: str = "") -> Iterator[tuple[str, Array]]:
+def leaves_of(outputs: Any, ignores: frozenset[str], path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """A module's outputs by name, one tensor each; raises ParityError for what is no tensor."""
     if outputs is None or path in ignores:
         return
     if isinstance(outputs, torch.Tensor):
-        yield path or "output", array(outputs)
+        yield path or "output", outputs
     elif isinstance(outputs, Mapping | list | tuple):
         fields = cast(Any, outputs.items() if isinstance(outputs, Mapping) else enumerate(outputs))
         for step, value in fields:
-            yield from _named(value, ignores, f"{path}.{step}" if path else str(step))
+            yield from leaves_of(value, ignores, f"{path}.{step}" if path else str(step))
     else:
         raise ParityError(
             f"the reference returned a {type(outputs).__name__} at `{path}`: only tensors can be compared"

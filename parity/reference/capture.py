@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from parity.case import Case, Json
-from parity.reference.build import Outputs, Reference, _arithmetic, _named, _quiet, of, tensor
+from parity.reference.build import Outputs, Reference, _quiet, arithmetic, array, leaves_of, of, tensor
 
 Array = npt.NDArray[Any]
 Visit = Callable[[str, dict[str, Any], Outputs], None]
@@ -19,7 +19,7 @@ Visit = Callable[[str, dict[str, Any], Outputs], None]
 
 def abstract(case: Case, config: Json) -> Reference:
     """The case's reference without memory for its parameters: names, shapes and ties."""
-    with torch.device("meta"), _arithmetic("float32"), _quiet():
+    with torch.device("meta"), arithmetic("float32"), _quiet():
         return of(case.reference(config), dtype="float32", ignores=case.ignores)
 
 
@@ -75,7 +75,7 @@ def decode(
     cache: Any = None
     tokens: list[Array] = []
     scores: list[Array] = []
-    with _arithmetic(reference.dtype), torch.no_grad():
+    with arithmetic(reference.dtype), torch.no_grad():
         for step in range(steps):
             outputs = reference.call(
                 input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, past_key_values=cache
@@ -99,7 +99,7 @@ def _watched(module: nn.Module, path: str, ignores: frozenset[str], visit: Visit
         under_way.append(_bound(signature, args, kwargs))
 
     def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> None:
-        named = {name: x.copy() for name, x in _named(outputs, ignores)}
+        named = {name: array(x).copy() for name, x in leaves_of(outputs, ignores)}
         visit(path, under_way.pop(), named)
 
     handles = (

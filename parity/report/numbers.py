@@ -58,7 +58,9 @@ def described(name: str, node: Any) -> str:
         return f"{name}={plain(node)}" if name else plain(node)
     node = cast(Node, node)
     rest = {
-        key: value for key, value in node.items() if key not in ("kind", "shape", "seed") and value not in ("", False)
+        key: value
+        for key, value in node.items()
+        if key not in ("kind", "shape", "seed") and value not in ("", False, None)
     }
     shape = f"({', '.join(str(size) for size in node['shape'])})"
     if node["kind"] == "floats":

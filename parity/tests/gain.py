@@ -3,6 +3,7 @@
 # Torch, jax and flax leave most of what is used here untyped.
 # pyright: basic
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import nn
 import parity
 from parity.draw import floats, one_of
 from parity.registry import Registry
-from parity.results import Limit
+from parity.results import Limit, Result
 from parity.run import Runner, Settings
 from parity.tolerance import Tolerances
 
@@ -74,7 +75,12 @@ def registry(*cases: parity.Case) -> Registry:
 
 def tolerances(**defaults: Mapping[str, float]) -> Tolerances:
     """Bounds for every case: those of a new port, or others."""
-    bounds: dict[str, Mapping[str, float]] = {"exact": {"rtol": 1e-10}, "float32": {"ratio": 4.0}, **defaults}
+    bounds: dict[str, Mapping[str, float]] = {
+        "exact": {"rtol": 1e-10},
+        "float32": {"ratio": 4.0},
+        "gradient": {"rtol": 1e-10, "ratio": 4.0},
+        **defaults,
+    }
     return Tolerances(
         {
             check: {name: Limit(name=name, value=value, where="here") for name, value in entry.items()}
@@ -87,3 +93,10 @@ def tolerances(**defaults: Mapping[str, float]) -> Tolerances:
 def runner(*cases: parity.Case, examples: int = 6, seed: int = 0) -> Runner:
     """A runner of these cases, with few examples a check."""
     return Runner(registry(*cases), tolerances(), Settings(examples, seed))
+
+
+def run(case: parity.Case, check: str, *, within: str | None = None) -> Result:
+    """One check of a case; `within` names a fault that stands in the port meanwhile."""
+    patch = case.faults[within].patch if within else None
+    with patch() if patch else contextlib.nullcontext():
+        return runner(case).run(case, check)

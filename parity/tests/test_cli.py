@@ -1,6 +1,8 @@
 """The command line: what it prints, its exit status, and that nobody's mistake ends in a traceback."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ import pytest
 
 from parity import run as checks
 from parity.cli import main
+from parity.run import CHECKS
 from parity.tests import toy
 
 Call = Callable[..., tuple[int, str, str]]
@@ -46,8 +49,8 @@ def test_cases_are_listed_bottom_up(call: Call, root: Path) -> None:
     rows = [line.split() for line in out.splitlines()]
     assert status == 0
     assert rows[0] == ["case", "checks", "faults", "equivalents", "parts", "file"]
-    assert rows[1] == ["toy/scale", "6", "1", "1", "-", "case_scale.py"]
-    assert rows[2] == ["toy/pair", "4", "0", "0", "scale", "case_pair.py"]
+    assert rows[1] == ["toy/scale", str(len(CHECKS) + 2), "1", "1", "-", "case_scale.py"]
+    assert rows[2] == ["toy/pair", str(len(CHECKS)), "0", "0", "scale", "case_pair.py"]
 
 
 def test_a_right_port_passes_everything(call: Call, root: Path) -> None:
@@ -56,9 +59,12 @@ def test_a_right_port_passes_everything(call: Call, root: Path) -> None:
     status, out, err = call("check", "toy", "--examples", "3")
     lines = out.splitlines()
     assert (status, err) == (0, "")
-    assert lines[0].split() == ["case", "transfer", "structure", "exact", "float32", "rejects", "accepts"]
+    assert lines[0].split() == ["case", *CHECKS, "rejects", "accepts"]
     assert [line.split()[0] for line in lines[1:3]] == ["toy/scale", "toy/pair"]
-    assert any(line.startswith("9 passed, 1 skipped in ") and line.endswith(": all passed") for line in lines)
+    assert any(
+        line.startswith(f"{2 * len(CHECKS) + 1} passed, 1 skipped in ") and line.endswith(": all passed")
+        for line in lines
+    )
 
 
 def test_json_alone_stands_on_stdout(call: Call, root: Path) -> None:
@@ -160,11 +166,12 @@ def test_without_a_root_the_missing_file_is_named(call: Call) -> None:
 
 
 def test_broken_tolerances_are_told_with_their_line(call: Call, root: Path) -> None:
-    """An unknown check on line 5."""
+    """An unknown check, under the last line."""
     toy.write(root)
     (root / "tolerances.yaml").write_text(toy.TOLERANCES.replace("layers: {}", "layers:\n  toy/scale: {exat: {}}"))
     status, _, err = call("check")
-    assert (status, err) == (2, "parity: error: tolerances.yaml:5: unknown check 'exat'; did you mean 'exact'?\n")
+    line = toy.TOLERANCES.splitlines().index("layers: {}") + 2
+    assert (status, err) == (2, f"parity: error: tolerances.yaml:{line}: unknown check 'exat'; did you mean 'exact'?\n")
 
 
 def test_a_case_file_that_raises_is_named_and_the_others_run(call: Call, root: Path) -> None:
@@ -204,3 +211,16 @@ def test_version_and_help_load_neither_torch_nor_jax() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("parity ")
     assert done.stdout.endswith("(0, 0) []\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_finding(
+    call: Call, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`parity list | head`: status 0, and nothing on stderr."""
+    toy.write(root)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with contextlib.suppress(BrokenPipeError), open(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["list"]) == 0
+    assert capsys.readouterr().err == ""

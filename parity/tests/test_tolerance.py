@@ -8,7 +8,7 @@ import pytest
 from parity.error import Error
 from parity.errors import BadInput
 from parity.results import Limit
-from parity.tolerance import Tolerances, read
+from parity.tolerance import MEASURES, Tolerances, read
 
 CASES = ("toy/gain", "toy/norm", "toy/whole")
 DEFAULTS = "defaults:\n  exact: {rtol: 1.0e-10}\n  float32: {ratio: 4}\n"
@@ -100,8 +100,8 @@ BROKEN = {
         "tolerances.yaml:2: unknown check 'exakt'; did you mean 'exact'?",
     ),
     "unknown_check": (
-        f"{DEFAULTS}layers:\n  toy/gain:\n\n    # a comment\n    gradients: {{rtol: 1.0e-10}}\n",
-        "tolerances.yaml:8: unknown check 'gradients'; known: exact, float32",
+        f"{DEFAULTS}layers:\n  toy/gain:\n\n    # a comment\n    loss: {{rtol: 1.0e-10}}\n",
+        f"tolerances.yaml:8: unknown check 'loss'; known: {', '.join(sorted(MEASURES))}",
     ),
     "unknown_case": (
         f"{DEFAULTS}layers:\n  toy/gian:\n    exact: {{rtol: 1.0e-11}}\n",

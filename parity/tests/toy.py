@@ -10,6 +10,7 @@ TOLERANCES = """\
 defaults:
   exact: {rtol: 1.0e-10}
   float32: {ratio: 4}
+  gradient: {rtol: 1.0e-10, ratio: 4}
 layers: {}
 """
 PORT = """\

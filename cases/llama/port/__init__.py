@@ -8,6 +8,7 @@ from .config import UnsupportedConfig as UnsupportedConfig
 from .embedding import Embedding as Embedding
 from .heads import LlamaForCausalLM as LlamaForCausalLM
 from .linear import Linear as Linear
+from .loss import causal_lm_loss as causal_lm_loss
 from .mlp import MLP as MLP
 from .model import LlamaModel as LlamaModel
 from .outputs import CausalLMOutput as CausalLMOutput

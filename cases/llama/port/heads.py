@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 
 from .config import LlamaConfig
 from .linear import Linear
+from .loss import causal_lm_loss
 from .model import LlamaModel
 from .outputs import CausalLMOutput
 
@@ -43,8 +44,17 @@ class LlamaForCausalLM(nnx.Module):
         output_attentions: bool | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | jax.Array = 0,
+        labels: jax.Array | None = None,
+        num_items_in_batch: int | jax.Array | None = None,
     ) -> CausalLMOutput:
-        """Logits of every position, or of those in `logits_to_keep`; the other arguments are those of `LlamaModel`."""
+        """Logits of every position, or of those in `logits_to_keep`, and with `labels` the loss.
+
+        Args:
+            logits_to_keep: see `keep`; with labels, all logits must be kept.
+            labels: [B, L], see `causal_lm_loss`; so is `num_items_in_batch`.
+
+        The other arguments are those of `LlamaModel`.
+        """
         outputs = self.model(
             input_ids,
             attention_mask,
@@ -56,7 +66,9 @@ class LlamaForCausalLM(nnx.Module):
         )
         x_BPD = keep(outputs.last_hidden_state, logits_to_keep)
         project = self.model.embed_tokens.attend if self.config.tie_word_embeddings else self.lm_head
-        return CausalLMOutput(project(x_BPD), outputs.hidden_states, outputs.attentions)
+        logits_BPV = project(x_BPD)
+        loss = None if labels is None else causal_lm_loss(logits_BPV, labels, num_items_in_batch)
+        return CausalLMOutput(loss, logits_BPV, outputs.hidden_states, outputs.attentions)
 
 
 def keep(x_BLD: jax.Array, positions: int | jax.Array) -> jax.Array:

@@ -31,10 +31,12 @@ class CausalLMOutput:
     """Of `LlamaForCausalLM`.
 
     Attributes:
+        loss: a scalar, where labels were given.
         logits: [B, L, V], or of the positions that were kept.
         hidden_states, attentions: as in `ModelOutput`, of every position.
     """
 
+    loss: jax.Array | None
     logits: jax.Array
     hidden_states: tuple[jax.Array, ...] | None = None
     attentions: tuple[jax.Array, ...] | None = None
