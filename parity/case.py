@@ -3,6 +3,7 @@
 import base64
 import binascii
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -51,7 +52,7 @@ class Example:
             "weights": dataclasses.asdict(self.weights),
         }
 
-    @property
+    @functools.cached_property
     def token(self) -> str:
         """The replay token: base64 of the example's JSON, the drawn values and not the draws."""
         text = json.dumps(self.as_json(), separators=(",", ":"), sort_keys=True)
@@ -74,7 +75,7 @@ class Example:
         except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"--example is not a replay token: {type(error).__name__}: {error}") from None
 
-    @property
+    @functools.cached_property
     def shape_key(self) -> str:
         """What decides a trace: the configuration and the form, as text."""
         return json.dumps([dict(self.config), dict(self.form)], sort_keys=True)
@@ -173,6 +174,7 @@ class Suite:
         refuses: configuration field -> why the port does not support it.
         text: prose for a checkpoint to read, of 300 tokens or more.
         prompts: beginnings for a checkpoint to go on with, of different lengths.
+        bench: case name -> fields of its configuration that are set, for the cases that `parity bench` measures.
         leftovers: pattern of tensor names that checkpoints may hold and nothing reads -> why.
     """
 
@@ -184,4 +186,5 @@ class Suite:
     refuses: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     text: str = ""
     prompts: tuple[str, ...] = ()
+    bench: Mapping[str, Json] = dataclasses.field(default_factory=dict[str, Json])
     leftovers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
@@ -17,7 +18,7 @@ from parity.weights import Leaf
 Array = npt.NDArray[Any]
 Encode = Callable[[str], list[int]]
 
-WIDENED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+WIDENED = {"F32": np.dtype(np.float32), "F16": np.dtype(np.float16), "BF16": np.dtype(ml_dtypes.bfloat16)}
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 SHOWN = 4  # names of one kind of problem; how many more there are is said
@@ -131,7 +132,7 @@ def _header(file: Path) -> Iterator[tuple[str, Leaf]]:
                 dtype = str(view.get_dtype())
                 if dtype not in WIDENED:
                     raise BadInput(f"{file}: tensor `{name}` is {dtype}: only {', '.join(WIDENED)} are read")
-                yield name, Leaf(tuple(int(size) for size in view.get_shape()), WIDENED[dtype])
+                yield name, Leaf(tuple(int(size) for size in view.get_shape()), WIDENED[dtype].name)
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{file}: truncated, or no safetensors file: {' '.join(str(error).split())}") from None
 
@@ -146,7 +147,7 @@ def _json(file: Path, missing: str) -> Mapping[str, Any]:
         node = json.loads(file.read_text())
     except FileNotFoundError:
         raise BadInput(missing) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{file}: not JSON: {' '.join(str(error).split())}") from None
     if not isinstance(node, Mapping):
         raise BadInput(f"{file}: a JSON object is expected, not {type(node).__name__}")

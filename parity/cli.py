@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, TextIO
 
 import typer
 
@@ -122,13 +122,53 @@ def replay(case: str, token: Token, check: Check = "exact") -> None:
     raise typer.Exit(found.exit_status)
 
 
+@app.command()
+def bench(
+    cases: Names = None,
+    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Examples of a run's pool.")] = 300,
+    fresh: Annotated[int, typer.Option(min=1, metavar="N", help="Examples of which no configuration repeats.")] = 30,
+    seed: Seed = 0,
+    json: Json = None,
+    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: SVG.")] = None,
+) -> None:
+    """Measure the harness against a plain loop, side by side. Without names: what the suites say is worth it."""
+    from parity import session
+    from parity.measure import bench as measure
+    from parity.report import bench as report
+    from parity.report.files import check_writable, write_whole
+
+    for file in (json, picture):
+        if file not in (None, "-"):
+            check_writable(Path(file))
+    registry = (workspace := session.load()).registry
+    overrides = {name: fields for suite in registry.suites.values() for name, fields in suite.bench.items()}
+    found = measure.bench(
+        workspace,
+        registry.select(cases or tuple(overrides)),
+        overrides=overrides,
+        examples=examples,
+        fresh=fresh,
+        seed=seed,
+        progress=lambda text: _tell(text),
+    )
+    stream = sys.stderr if json == "-" else sys.stdout
+    _write(report.render(found, color=_color(stream)), stream)
+    if json:
+        _deliver(found.model_dump_json(indent=2) + "\n", json)
+    if picture:
+        write_whole(picture, report.picture(found))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Anything a user can get wrong is one line on stderr."""
     try:
-        status: Any = app(
-            args=None if arguments is None else list(arguments), prog_name="parity", standalone_mode=False
-        )
-        return int(status or 0)
+        # Not `app()`: it makes an interrupt and a broken pipe an exit of its own, before anything can be said of them.
+        command = typer.main.get_command(app)
+        with command.make_context("parity", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            command.invoke(context)
+        return 0
+    except typer.Exit as done:
+        return done.exit_code
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted")
         return 130
@@ -164,6 +204,12 @@ def _deliver(text: str, to: str) -> None:
 def _write(text: str, stream: TextIO) -> None:
     stream.write(text)
     stream.flush()
+
+
+def _tell(text: str) -> None:
+    """What is under way, where somebody watches."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{text} ...\n")
 
 
 def _complain(line: str) -> None:

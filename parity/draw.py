@@ -83,12 +83,14 @@ def rotations(shape: Sequence[int]) -> SearchStrategy[tuple[Waves, Waves]]:
 
 def examples(case: Case, pool: Sequence[tuple[Json, Json]] | None = None) -> SearchStrategy[Example]:
     """Examples of a case; with a pool, only of its configurations and forms (and so of few traces)."""
-    pairs = st.sampled_from(pool) if pool else case.configs.flatmap(lambda c: st.tuples(st.just(c), case.forms(c)))
-    weights = st.builds(Weights, seed=seeds(), regime=one_of("scaled", "small"))
 
     def example(pair: tuple[Json, Json]) -> SearchStrategy[Example]:
-        return st.builds(Example, st.just(pair[0]), st.just(pair[1]), case.inputs(*pair), weights)
+        drawn = st.tuples(case.inputs(*pair), seeds(), one_of("scaled", "small"))
+        return drawn.map(lambda parts: Example(*pair, parts[0], Weights(parts[1], parts[2])))
 
+    if pool and len(pool) == 1:  # a strategy made anew for each example costs more than all its draws
+        return example(pool[0])
+    pairs = st.sampled_from(pool) if pool else case.configs.flatmap(lambda c: st.tuples(st.just(c), case.forms(c)))
     return pairs.flatmap(example)
 
 

@@ -88,7 +88,8 @@ class Runner:
 
     def _ask(self, subject: Subject, check: Check, progress: Progress, *, few: bool = False) -> Result:
         """A check of a subject: many examples, the worst of them, and on a failure the smallest that shows it."""
-        case, asked = subject.case, self.settings.examples
+        case = subject.case
+        asked = max(self.settings.examples, len(case.pins))
         run = check.start(subject, self.tolerances)
         pool = self.pool(check, few=few)
         seen = search(subject, run, pool, self.settings, asked=asked, progress=progress)

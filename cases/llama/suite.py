@@ -34,6 +34,12 @@ suite = parity.Suite(
     },
     text=TEXT,
     prompts=PROMPTS,
+    bench={
+        "llama/rmsnorm": {},
+        "llama/attention": {},
+        "llama/block": {},
+        "llama/model": {"num_hidden_layers": 3},
+    },
     leftovers={
         "model.layers.*.self_attn.rotary_emb.inv_freq": OLD_BUFFER,
         "model.rotary_emb.inv_freq": OLD_BUFFER,

@@ -94,6 +94,10 @@ class Subject:
         key = (dtype, example.token)
         return self._outputs.get(key, lambda: self._run_reference(example, dtype, self.parameters(example, dtype)))
 
+    def forget_outputs(self) -> None:
+        """Drop the reference's outputs that are kept, for a measurement of what they cost."""
+        self._outputs = _Outputs()
+
     def spread(self, example: Example, dtype: str, *, draws: int = 8) -> dict[str, Array]:
         """How far the reference's program strays from exact when each operation is rounded at random to `dtype`.
 

@@ -65,7 +65,7 @@ class Layers:
             progress: called after each place.
 
         Returns:
-            The whole's exact outputs and the port's in float32; both empty where the port could not be run.
+            The whole's exact outputs and the port's in float32; the latter empty where they could not be compared.
         """
         kept: list[tuple[Outputs, Outputs]] = []
 
@@ -112,7 +112,7 @@ class Layers:
     def _float32(
         self, place: Place, name: str, accepted: Mapping[str, Any], theirs: Outputs, exact: Outputs
     ) -> Outputs:
-        """Compare on the real backend with what passed through the reference; the port's outputs, if there are any."""
+        """Compare on the real backend with what passed through the reference; the port's outputs, if they compare."""
         started = time.monotonic()
         tally = self._tally(place.case, "float32")
         ours: Outputs = {}
@@ -120,6 +120,7 @@ class Layers:
             ours = self._compile(place.case, accepted).run(self._leaves(place, "float32"), accepted)
             tally.add(measure(theirs, ours, exact=exact), place.path, name, self.tolerances)
         except OutputMismatch as error:
+            ours = {}
             tally.trouble("failed", str(error), place.path, name)
         except BadInput:
             raise

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from parity.port import cache
 from parity.real.greedy import compare
 from parity.real.inputs import MOST, continued, prompt_set, read_text, text_set
 from parity.real.layers import Layers
-from parity.reference import Reference
+from parity.reference import Reference, one_thread
 from parity.reference import build as build_reference
 from parity.reference.capture import abstract, decode
 from parity.reference.gguf import encoder, open_gguf
@@ -28,6 +29,7 @@ from parity.session import Hooks, Workspace, gather, parts
 from parity.weights import Plan, plan
 
 Array = npt.NDArray[Any]
+TINY = 2**22  # parameters
 STEPS = 64  # tokens that each prompt is continued by
 
 
@@ -72,14 +74,14 @@ def run(
     Raises:
         BadInput: the checkpoint or the text can't be used.
     """
-    said = read_text(text) if text else ""
+    said = read_text(text) if text else None
     opened = open_checkpoint(workspace, port, path)
     results: list[Result] = []
     interrupted = False
     notes = list(_notes(workspace, opened))
     try:
-        with cache.persistent():
-            for result in _results(workspace, opened, said, str(text) if text else "", hooks or Hooks(), notes):
+        with cache.persistent(), one_thread() if _is_tiny(opened) else contextlib.nullcontext():
+            for result in _results(workspace, opened, said, str(text), hooks or Hooks(), notes):
                 results.append(result)
     except KeyboardInterrupt:
         interrupted = True
@@ -90,6 +92,8 @@ def run(
 
 def open_checkpoint(workspace: Workspace, port: str, path: Path) -> Opened:
     """Open a checkpoint, and refuse one that is not of this port, before a tensor is read; raises BadInput."""
+    if broken := [file for file in workspace.registry.broken if file.path.split("/")[-2] == port]:
+        raise BadInput(f"{broken[0]}: without it, what it answers for would go unchecked")
     suite = workspace.registry.suites.get(port)
     if suite is None:
         known = ", ".join(workspace.registry.suites) or "none"
@@ -102,23 +106,26 @@ def open_checkpoint(workspace: Workspace, port: str, path: Path) -> Opened:
     try:
         config = suite.config(checkpoint.config)
     except ValueError as error:
-        raise BadInput(f"{path}: {' '.join(str(error).split())}") from None
+        raise BadInput(f"{path}: {_line(error)}") from None
+    except Exception as error:  # a field of a type that nobody expected
+        raise BadInput(f"{path}: its configuration can't be read: {type(error).__name__}: {_line(error)}") from None
     try:
         shapes = abstract(whole, config)
     except Exception as error:  # whatever the reference makes of this configuration
-        raise BadInput(f"{path}: the reference can't be built: {type(error).__name__}: {error}") from None
+        raise BadInput(f"{path}: the reference can't be built: {type(error).__name__}: {_line(error)}") from None
     names, ignored = fit(checkpoint, shapes.leaves, ties=shapes.ties, leftovers=suite.leftovers)
     return Opened(checkpoint, suite, whole, config, names, ignored, shapes)
 
 
 def _results(
-    workspace: Workspace, opened: Opened, text: str, source: str, hooks: Hooks, notes: list[str]
+    workspace: Workspace, opened: Opened, text: str | None, source: str, hooks: Hooks, notes: list[str]
 ) -> Iterator[Result]:
     """Every result, as it is found."""
     suite, whole, config = opened.suite, opened.whole, opened.config
     encode = opened.checkpoint.encode or encoder(opened.checkpoint.path)
     vocab = int(config["vocab_size"])
-    read = text_set(encode, text or suite.text, source or "the port's own text", vocab)
+    own = text is None
+    read = text_set(encode, suite.text if own else text, "the port's own text" if own else source, vocab)
     prompts = prompt_set(encode, suite.prompts, vocab)
     if read["input_ids"].shape[1] == MOST:
         notes.append(f"of the text, what comes after {MOST} tokens")
@@ -147,7 +154,13 @@ def _results(
     )
     count = itertools.count(1)
     asked = len(layers.places) * len(sets)
-    outputs = [layers.run(name, inputs, lambda: hooks.on_progress(next(count), asked)) for name, inputs in sets.items()]
+    outputs: list[Any] = []
+    try:
+        for name, inputs in sets.items():
+            outputs.append(layers.run(name, inputs, lambda: hooks.on_progress(next(count), asked)))
+    except KeyboardInterrupt:
+        yield from layers.results()  # what was judged so far
+        raise
     exact, ours = outputs[-1]
     results = list(layers.results())
     if ours:
@@ -155,6 +168,8 @@ def _results(
         results.append(
             compare(whole.name, tokens, scores, exact=exact["logits"][:, steps], port=ours["logits"][:, steps])
         )
+    else:
+        notes.append("the greedy tokens: the port's logits can't be compared")
     for path in layers.places.keys() - layers.visited:
         notes.append(f"{layers.places[path]}: the reference does not run it")
     for number, result in enumerate(results):
@@ -229,6 +244,15 @@ def _timed(hooks: Hooks, case: Case, check: str) -> Iterator[Any]:
         return result
 
     yield finish
+
+
+def _is_tiny(opened: Opened) -> bool:
+    """Whether torch's threads would cost more than they bring: 25 s against 3 on a checkpoint of two small layers."""
+    return sum(math.prod(leaf.shape) for leaf in opened.shapes.leaves.values()) < TINY
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _same_bits(x: Array, y: Array) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import functools
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from parity.checkpoint import Checkpoint, Encode
 from parity.errors import BadInput
@@ -42,18 +42,25 @@ def encoder(folder: Path, file: str | None = None) -> Encode:
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, **options)
     except Exception as error:  # whatever a tokenizer's own file makes it raise
-        raise BadInput(f"{folder}: the tokenizer can't be read: {type(error).__name__}: {_line(error)}") from None
+        raise BadInput(
+            f"{folder / (file or '')}: the tokenizer can't be read: {type(error).__name__}: {_line(error)}"
+        ) from None
     return lambda text: [int(token) for token in tokenizer(text)["input_ids"]]
 
 
 def _load(path: Path) -> Checkpoint:
+    """What transformers makes of a file; it would draw a tensor that is missing, or misshapen, at random."""
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    with _no_bars(logging):
+    with _no_bars():
         encode = encoder(path.parent, path.name)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            str(path.parent), gguf_file=path.name, local_files_only=True, dtype="float32"
+        model, found = cast(Any, AutoModelForCausalLM).from_pretrained(
+            str(path.parent),
+            gguf_file=path.name,
+            local_files_only=True,
+            dtype="float32",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     config = {
         name: value
@@ -62,6 +69,8 @@ def _load(path: Path) -> Checkpoint:
     }
     tensors = {name: array(parameter) for name, parameter in model.named_parameters()}
     leaves = {name: Leaf(tuple(x.shape), x.dtype.name) for name, x in tensors.items()}
+    leaves.update({name: Leaf(tuple(stored), "float32") for name, stored, _ in found["mismatched_keys"]})
+    leaves = {name: leaf for name, leaf in leaves.items() if name not in found["missing_keys"]}
     return Checkpoint(path, config, leaves, lambda name: tensors[name], encode)
 
 
@@ -89,14 +98,20 @@ def _read_once() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_bars(logging: Any) -> Iterator[None]:
-    shown = logging.is_progress_bar_enabled()
-    level = logging.get_verbosity()
+def _no_bars() -> Iterator[None]:
+    """Nothing on stderr: neither transformers' own bars and warnings nor the bar of its GGUF reader."""
+    from transformers import modeling_gguf_pytorch_utils
+    from transformers.utils import logging
+
+    theirs: Any = modeling_gguf_pytorch_utils
+    bar, shown, level = theirs.tqdm, logging.is_progress_bar_enabled(), logging.get_verbosity()
+    theirs.tqdm = lambda items, **_: items
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
         yield
     finally:
+        theirs.tqdm = bar
         logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
