@@ -54,8 +54,8 @@ def replay(workspace: Workspace, name: str, example: Example, *, check: str = "e
     if check not in check_ids(case):
         raise BadInput(f"{case.name} has no check {check!r}{nearest(check, check_ids(case))}")
     kind, _, variant_name = check.partition(":")
-    variant = {**case.faults, **case.equivalents}[variant_name] if variant_name else None
-    asked = kind if variant is None else variant.checks[0]
+    variant = None if check in CHECKS else {**case.faults, **case.equivalents}[variant_name]
+    asked = check if variant is None else variant.checks[0]
     runner = Runner(workspace.registry, workspace.tolerances, settings(examples=1))
     subject = Subject(workspace.registry, case, variant=variant) if variant else runner.subject(case)
     trouble: list[str] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from parity import draw
 from parity.case import Case, Example, Variant
-from parity.checks import exact, float32, structure, transfer
+from parity.checks import exact, float32, rounded, structure, transfer
 from parity.checks.finding import Check, Finding
 from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
@@ -19,7 +19,9 @@ from parity.search import crash as crash
 from parity.search import judged, search, shrink
 from parity.tolerance import Tolerances
 
-CHECKS: Mapping[str, Check] = {c.name: c for c in (transfer.check, structure.check, exact.check, float32.check)}
+CHECKS: Mapping[str, Check] = {
+    c.name: c for c in (transfer.check, structure.check, exact.check, *rounded.checks, float32.check)
+}
 COMPILED = 4  # configurations that a check on the real backend draws its examples from: each one compiles
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
 Progress = Callable[[int, int], None]
@@ -53,7 +55,7 @@ class Runner:
             return Result(case=case.name, check=check, status="skipped", message=case.skips[check])
         if self.settings.late:
             return Result(case=case.name, check=check, status="skipped", message="the time limit was reached before")
-        kind, _, name = check.partition(":")
+        kind, _, name = check.partition(":")  # of a variant's check; 'rounded:bfloat16' is one of CHECKS
         try:
             subject = self.subject(case)
             if kind == "rejects":

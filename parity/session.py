@@ -231,7 +231,7 @@ def version() -> str:
 def _known_checks(registry: Registry, checks: Collection[str]) -> None:
     from parity.run import CHECKS, check_ids
 
-    short = (*CHECKS, "rejects", "accepts")
+    short = (*CHECKS, "rounded", "rejects", "accepts")
     every = (*short, *(check for case in registry.cases.values() for check in check_ids(case)))
     for name in checks:
         if name not in every:

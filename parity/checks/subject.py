@@ -85,10 +85,13 @@ class Subject:
         The transfer itself never casts: both sides narrow the same float32 numbers to a half dtype.
         """
         moved = dict(self.plan(example.config, dtype).forward(lambda name: parameters[name]))
-        return {path: moved[path].astype(dtype) for path in self.port(example.config, dtype).leaves}
+        return {path: moved[path].astype(_working(dtype)) for path in self.port(example.config, dtype).leaves}
 
     def reference_outputs(self, example: Example, dtype: str, parameters: Mapping[str, Array] | None = None) -> Outputs:
-        """Run the reference in a dtype; 'float64' is exact. Kept by example, unless parameters are given."""
+        """Run the reference in a dtype; 'float64' is exact, 'rounded:bfloat16' the ideal machine of bfloat16.
+
+        Kept by example, unless parameters are given.
+        """
         if parameters is not None:
             return self._run_reference(example, dtype, parameters)
         key = (dtype, example.token)
@@ -115,10 +118,17 @@ class Subject:
         )
         return self.traced(example, inputs).run(leaves, inputs)
 
-    def traced(self, example: Example, inputs: Mapping[str, Any]) -> Traced:
-        """The port's exact program for an example's configuration and shapes."""
-        module = self.port(example.config, "float64")
-        return _kept(self._port, ("trace", _key(example.config), _shapes(inputs)), lambda: traced(module, inputs))
+    def rounded_outputs(self, example: Example, dtype: str) -> Outputs:
+        """Run the port on the ideal machine of a half-precision dtype; its float32 outputs are float64."""
+        inputs, machine = self._port_inputs(example, dtype), f"rounded:{dtype}"
+        leaves = self.leaves(example, self.parameters(example, machine), machine)
+        return self.traced(example, inputs, machine).run(leaves, inputs)
+
+    def traced(self, example: Example, inputs: Mapping[str, Any], dtype: str = "float64") -> Traced:
+        """The port's program on an ideal machine for an example's configuration and shapes."""
+        module = self.port(example.config, dtype)
+        key = ("trace", dtype, _key(example.config), _shapes(inputs))
+        return _kept(self._port, key, lambda: traced(module, inputs))
 
     def working_outputs(self, example: Example, dtype: str) -> Outputs:
         """Run the port on the real backend, compiled once per configuration and form."""
@@ -141,8 +151,8 @@ class Subject:
 
     def _run_reference(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Outputs:
         module = self._built(example.config, dtype)
-        module.fill({name: x.astype(dtype) for name, x in parameters.items()})
-        return module.run({name: values.arrays(tree, dtype) for name, tree in example.inputs.items()})
+        module.fill({name: x.astype(_working(dtype)) for name, x in parameters.items()})
+        return module.run({name: values.arrays(tree, _working(dtype)) for name, tree in example.inputs.items()})
 
     def _port_inputs(self, example: Example, dtype: str) -> dict[str, Any]:
         names = self.case.arguments
@@ -180,6 +190,11 @@ def _kept(cache: OrderedDict[Any, Any], key: Any, make: Callable[[], T]) -> T:
         cache[key] = made
     cache.move_to_end(key)
     return cache[key]
+
+
+def _working(dtype: str) -> str:
+    """The dtype of parameters and inputs on the machine that 'rounded:bfloat16' names; any other dtype itself."""
+    return dtype.removeprefix("rounded:")
 
 
 def _key(config: Json) -> str:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from parity.ideal.jax_wide import wide
 from parity.ideal.program import Program
 from parity.port.build import Port
 
@@ -17,16 +18,23 @@ Outputs = dict[str, Array]
 
 @dataclasses.dataclass(frozen=True)
 class Traced:
-    """A port's program, evaluated in exact float64 by NumPy. `names` are its outputs' names, in order."""
+    """A port's program, evaluated by NumPy on an ideal machine. `names` are its outputs' names, in order.
+
+    `dtypes`: of the outputs of a rounded program; None for an exact one, whose floats are all float64.
+    """
 
     program: Program
     names: tuple[str, ...]
+    dtypes: tuple[Any, ...] | None = None
 
     def run(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> Outputs:
         """Outputs by name; arrays are taken in the order they were traced in."""
         arrays, _ = _split(inputs, "float64")
         flat = [*parameters.values(), *jax.tree.leaves(arrays)]
-        return dict(zip(self.names, self.program(*flat), strict=True))
+        outputs = self.program(*flat)
+        if self.dtypes is not None:
+            outputs = [x.astype(dtype, copy=False) for x, dtype in zip(outputs, self.dtypes, strict=True)]
+        return dict(zip(self.names, outputs, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Compiled:
 
 
 def traced(port: Port, inputs: Mapping[str, Any]) -> Traced:
-    """Trace a float64 port on abstract parameters and these inputs' shapes."""
+    """Trace a port of an ideal machine ('float64', or 'rounded:...') on abstract parameters and these inputs' shapes."""
     arrays, static = _split(inputs, "float64")
     names: list[str] = []
 
@@ -54,9 +62,12 @@ def traced(port: Port, inputs: Mapping[str, Any]) -> Traced:
         names.extend(name for name, _ in outputs)
         return [x for _, x in outputs]
 
-    with jax.enable_x64(True):
-        program = Program(jax.make_jaxpr(call)(_abstract(port), arrays))
-    return Traced(program, tuple(names))
+    if port.dtype == "float64":
+        with jax.enable_x64(True):
+            return Traced(Program(jax.make_jaxpr(call)(_abstract(port), arrays)), tuple(names))
+    with wide():
+        program = Program(jax.make_jaxpr(call)(_abstract(port), arrays), rounded=True)
+    return Traced(program, tuple(names), program.declared)
 
 
 def compiled(port: Port, inputs: Mapping[str, Any]) -> Compiled:
