@@ -89,12 +89,15 @@ class Variant:
         weights: changes the case's weight rules instead, for faults of the transfer.
         checks: the checks of which at least one must run to its end and fail, for a fault.
         why: for an equivalent, the algebraic reason that it is one.
+        rounds: for an equivalent that rounds in other places than the reference, where: the checks `rounded:...`,
+            which would rightly reject its casts, are not asked of it.
     """
 
     patch: Callable[[], AbstractContextManager[Any]] | None = None
     weights: Callable[[Rules], Rules] | None = None
     checks: tuple[str, ...] = ("exact",)
     why: str = ""
+    rounds: str = ""
 
 
 def _no_form(config: Json) -> "SearchStrategy[Json]":

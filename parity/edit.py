@@ -29,9 +29,12 @@ def edit(target: Callable[..., Any], *changes: tuple[str, str], checks: tuple[st
     return Variant(patch=lambda: _edited(target, changes), checks=checks)
 
 
-def same(target: Callable[..., Any], *changes: tuple[str, str], why: str) -> Variant:
-    """An equivalent: like `edit`, with the algebraic reason that nothing but rounding changes."""
-    return Variant(patch=lambda: _edited(target, changes), why=why)
+def same(target: Callable[..., Any], *changes: tuple[str, str], why: str, rounds: str = "") -> Variant:
+    """An equivalent: like `edit`, with the algebraic reason that nothing but rounding changes.
+
+    Where that is half precision's rounding, and not only float32's, `rounds` says what is rounded elsewhere.
+    """
+    return Variant(patch=lambda: _edited(target, changes), why=why, rounds=rounds)
 
 
 def both(*variants: Variant) -> Variant:
@@ -51,7 +54,7 @@ def both(*variants: Variant) -> Variant:
         return rules
 
     first = variants[0]
-    return Variant(patch=patch, weights=weights, checks=first.checks, why=first.why)
+    return Variant(patch=patch, weights=weights, checks=first.checks, why=first.why, rounds=first.rounds)
 
 
 def remap(change: Callable[[Rules], Rules], *, checks: tuple[str, ...] = ("exact",), why: str = "") -> Variant:
