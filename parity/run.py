@@ -7,7 +7,7 @@ from typing import Any
 
 from parity import draw
 from parity.case import Case, Example, Variant
-from parity.checks import exact, float32, rounded, structure, transfer
+from parity.checks import exact, float32, half, rounded, structure, transfer
 from parity.checks.finding import Check, Finding
 from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
@@ -20,7 +20,16 @@ from parity.search import judged, search, shrink
 from parity.tolerance import Tolerances
 
 CHECKS: Mapping[str, Check] = {
-    c.name: c for c in (transfer.check, structure.check, exact.check, *rounded.checks, float32.check)
+    c.name: c
+    for c in (
+        transfer.check,
+        structure.check,
+        exact.check,
+        *rounded.checks,
+        float32.check,
+        half.bfloat16,
+        half.float16,
+    )
 }
 COMPILED = 4  # configurations that a check on the real backend draws its examples from: each one compiles
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
@@ -81,7 +90,8 @@ class Runner:
 
     def pool(self, check: Check, *, few: bool = False) -> tuple[Any, ...]:
         """The configurations and forms that a check draws its examples from."""
-        return self._pool[: (2 if few else COMPILED)] if check.compiles else self._pool
+        most = check.configurations or COMPILED
+        return self._pool[: (most // 2 if few else most)] if check.compiles else self._pool
 
     def _ask(self, subject: Subject, check: Check, progress: Progress, *, few: bool = False) -> Result:
         """A check of a subject: many examples, the worst of them, and on a failure the smallest that shows it."""
@@ -146,7 +156,11 @@ class Runner:
     def _accepts(self, clean: Subject, variant: Variant, check: str, progress: Progress) -> Result:
         """Whether every check passes for a variant that computes the same function."""
         subject = Subject(self.registry, clean.case, variant=variant, clean=clean)
-        asked = [each for each in CHECKS.values() if not (variant.rounds and each.name.startswith("rounded:"))]
+        asked = [
+            each
+            for each in CHECKS.values()
+            if not each.deep and not (variant.rounds and each.name.startswith("rounded:"))
+        ]
         results = [self._ask(subject, each, progress, few=True) for each in asked]
         bad = next((result for result in results if result.status != "passed"), None)
         worst = max(results, key=lambda result: result.used or 0.0)
@@ -161,7 +175,7 @@ class Runner:
 
 
 def check_ids(case: Case) -> tuple[str, ...]:
-    """Every check of a case, in the order they run."""
+    """Every check of a case, in the order they run; a deep one runs only where it is asked for."""
     return (*CHECKS, *(f"rejects:{name}" for name in case.faults), *(f"accepts:{name}" for name in case.equivalents))
 
 

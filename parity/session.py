@@ -240,7 +240,11 @@ def _known_checks(registry: Registry, checks: Collection[str]) -> None:
 
 
 def _asked_for(check: str, asked: Collection[str]) -> bool:
-    return not asked or check in asked or check.partition(":")[0] in asked
+    from parity.run import CHECKS
+
+    if not asked:
+        return check not in CHECKS or not CHECKS[check].deep
+    return check in asked or check.partition(":")[0] in asked
 
 
 def _layer(broken: Broken) -> str:

@@ -19,6 +19,8 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "exact": ("rtol",),
     "rounded": ("differ",),
     "float32": ("ratio", "rtol"),
+    "bfloat16": ("ratio", "rtol"),
+    "float16": ("ratio", "rtol"),
 }
 _KEYS = ("why", "measured")
 _MEASURED = ("examples", "seeds", "versions", "date", "fingerprint")

@@ -42,12 +42,16 @@ class Check:
         question: what it asks, in a few words.
         start: makes a run of it for one subject.
         compiles: whether it compiles for the real backend: its examples come from few configurations then.
+        configurations: from how many, where that is fewer than for other checks that compile.
+        deep: whether it runs only where it is asked for by name.
     """
 
     name: str
     question: str
     start: Callable[[Subject, Tolerances], Run]
     compiles: bool = False
+    configurations: int | None = None
+    deep: bool = False
 
 
 def judged(subject: Subject, check: str, error: Error, tolerances: Tolerances) -> Finding:

@@ -97,6 +97,16 @@ class Subject:
         key = (dtype, example.token)
         return self._outputs.get(key, lambda: self._run_reference(example, dtype, self.parameters(example, dtype)))
 
+    def exact_outputs_of(self, example: Example, dtype: str) -> Outputs:
+        """Run the reference in exact float64 on parameters and inputs as `dtype` holds them."""
+
+        def make() -> Outputs:
+            module = self._built(example.config, "float64")
+            module.fill({name: x.astype(dtype).astype(np.float64) for name, x in self.parameters(example).items()})
+            return module.run({name: _widened(values.arrays(tree, dtype)) for name, tree in example.inputs.items()})
+
+        return self._outputs.get(("float64 of", dtype, example.token), make)
+
     def spread(self, example: Example, dtype: str, *, draws: int = 8) -> dict[str, Array]:
         """How far the reference's program strays from exact when each operation is rounded at random to `dtype`.
 
@@ -195,6 +205,13 @@ def _kept(cache: OrderedDict[Any, Any], key: Any, make: Callable[[], T]) -> T:
 def _working(dtype: str) -> str:
     """The dtype of parameters and inputs on the machine that 'rounded:bfloat16' names; any other dtype itself."""
     return dtype.removeprefix("rounded:")
+
+
+def _widened(tree: Any) -> Any:
+    """Half-precision arrays of a tree as float64; all else as it is."""
+    if isinstance(tree, tuple):
+        return tuple(_widened(branch) for branch in tree)
+    return tree.astype(np.float64) if isinstance(tree, np.ndarray) and tree.dtype.kind not in "biu" else tree
 
 
 def _key(config: Json) -> str:

@@ -7,10 +7,11 @@ from parity.ideal.rounding import rounder
 from parity.ideal.rules_shape import RULES as MOVES
 
 # What moves, selects or flips the sign of values that were rounded before: nothing is left to round.
-_EXACT = (frozenset(MOVES) - {"iota", "dim_as_value"}) | frozenset(
+_NAMES = (
     "gather select_n neg abs sign max min clamp sort top_k reduce_max reduce_min cummax cummin copy stop_gradient "
-    "optimization_barrier device_put name sharding_constraint bitcast_convert_type".split()
+    "optimization_barrier device_put name sharding_constraint bitcast_convert_type"
 )
+_EXACT = (frozenset(MOVES) - {"iota", "dim_as_value"}) | frozenset(_NAMES.split())
 _BITS = {(8, 7): "bfloat16", (5, 10): "float16", (8, 23): "float32", (11, 52): "float64"}
 
 

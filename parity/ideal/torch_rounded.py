@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ class WideMode(Float64Mode):
     """Turn every request for float32 into one for float64; half precision stays what it is."""
 
     lifted = _WIDENED
-    replaced: dict[Any, Callable[..., Any]] = {  # noqa: RUF012: as in the class above
+    replaced: ClassVar[dict[Any, Callable[..., Any]]] = {
         torch.Tensor.float: _double,
         torch.Tensor.cfloat: _cdouble,  # type: ignore[attr-defined]
         torch.Tensor.type: _type,
@@ -89,7 +89,7 @@ def rounded(dtype: str) -> Generator[None]:
     Args:
         dtype: the default dtype inside: 'bfloat16' or 'float16' to build, 'float32' to run.
     """
-    default = getattr(torch, dtype)
+    default: torch.dtype = getattr(torch, dtype)
     with default_dtype(_WIDENED.get(default, default), lifted=_WIDENED), RoundedMode(), WideMode():
         yield
 
@@ -121,8 +121,8 @@ def _write(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     for place, argument in enumerate(func._schema.arguments):
         if argument.alias_info is None or not argument.alias_info.is_write:
             continue
-        before = args[place] if place < len(args) else kwargs.get(argument.name)
-        after = lifted[place] if place < len(args) else named.get(argument.name)
+        key: Any = place if place < len(args) else argument.name
+        before, after = (args[key], lifted[key]) if key == place else (kwargs[key], named[key])
         if before is not after:
             before.copy_(round_tensor(after, before.dtype))
             result = before

@@ -53,7 +53,7 @@ class Compiled:
 
 
 def traced(port: Port, inputs: Mapping[str, Any]) -> Traced:
-    """Trace a port of an ideal machine ('float64', or 'rounded:...') on abstract parameters and these inputs' shapes."""
+    """Trace a port of an ideal machine (float64, or rounded) on abstract parameters and these inputs' shapes."""
     arrays, static = _split(inputs, "float64")
     names: list[str] = []
 

@@ -9,7 +9,9 @@ from types import ModuleType
 TOLERANCES = """\
 defaults:
   exact: {rtol: 1.0e-10}
+  rounded: {differ: 0.001}
   float32: {ratio: 4}
+  bfloat16: {ratio: 4}
 layers: {}
 """
 PORT = """\
