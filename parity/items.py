@@ -32,9 +32,9 @@ class Root:
     @functools.cached_property
     def order(self) -> dict[tuple[str, str], int]:
         """(case, check) -> its place, bottom-up."""
-        from parity.session import select
+        from parity.run import check_ids
 
-        pairs = ((case.name, check) for case, check in select(self.workspace.registry).pairs)
+        pairs = ((case.name, c) for case in self.workspace.registry.bottom_up() for c in check_ids(case, deep=False))
         return {pair: number for number, pair in enumerate(pairs)}
 
 

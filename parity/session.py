@@ -108,7 +108,7 @@ def select(registry: Registry, names: Collection[str] = (), checks: Collection[s
     broken = tuple(b for b in registry.broken if not names or any(_is_named(b, name) for name in names))
     left = [name for name in names if not any(_is_named(b, name) for b in broken) or _names_a_case(registry, name)]
     cases = registry.select(left) if left or not names else ()
-    pairs = [(case, check) for case in cases for check in check_ids(case) if _asked_for(check, checks)]
+    pairs = [(case, check) for case in cases for check in check_ids(case, deep=bool(checks)) if _asked_for(check, checks)]
     if not cases and not broken:
         raise BadInput(f"nothing was selected: there are no cases under {registry.root / 'cases'}")
     if not pairs and not broken:
@@ -240,11 +240,7 @@ def _known_checks(registry: Registry, checks: Collection[str]) -> None:
 
 
 def _asked_for(check: str, asked: Collection[str]) -> bool:
-    from parity.run import CHECKS
-
-    if not asked:
-        return check not in CHECKS or not CHECKS[check].deep
-    return check in asked or check.partition(":")[0] in asked
+    return not asked or check in asked or check.partition(":")[0] in asked
 
 
 def _layer(broken: Broken) -> str:

@@ -35,8 +35,8 @@ def test_a_selection_is_bottom_up_with_the_checks_of_a_case_together(root: Path)
     """The leaf first, then what is made of it."""
     registry = session.load(root).registry
     assert ids(session.select(registry)) == [
-        *(f"toy/scale[{c}]" for c in ("transfer", "structure", "exact", "float32", "rejects:adds", "accepts:swaps")),
-        *(f"toy/pair[{c}]" for c in ("transfer", "structure", "exact", "float32")),
+        *(f"toy/scale[{c}]" for c in (*toy.CHECKS, "rejects:adds", "accepts:swaps")),
+        *(f"toy/pair[{c}]" for c in toy.CHECKS),
     ]
 
 
@@ -79,7 +79,7 @@ def test_a_right_port_passes_and_what_was_not_checked_is_listed(root: Path) -> N
     assert results.not_checked == (
         "toy/pair[structure] was skipped: one check is enough here",
         "not selected: toy/scale",
-        "not asked for: transfer (1), float32 (1)",
+        "not asked for: transfer (1), rounded (2), float32 (1), bfloat16 (1), float16 (1)",
         "toy refuses the field `bias`: it has none",
     )
     assert {"torch", "jax", "flax", "cpus", "threads", "jax_backend"} <= set(results.environment)

@@ -14,6 +14,8 @@ defaults:
   bfloat16: {ratio: 4}
 layers: {}
 """
+# Every check that runs without being asked for by name.
+CHECKS = ("transfer", "structure", "exact", "rounded:bfloat16", "rounded:float16", "float32", "bfloat16")
 PORT = """\
 import jax.numpy as jnp
 from flax import nnx
