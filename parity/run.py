@@ -105,6 +105,9 @@ class Runner:
         status, message = "passed", None
         if finding and not finding.passed:
             status, message = ("error" if finding.kind == "crash" else "failed"), finding.message
+            if example and finding.kind == "verdict" and not few:
+                with subject.patched():
+                    message = run.explain(example, finding)
         elif seen.examples < asked and self.settings.late:
             status, message = "skipped", f"the time limit was reached after {seen.examples} of {asked} examples"
         elif seen.examples < asked:

@@ -27,10 +27,14 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A check under way: `judge` judges an example, `finish` what only the whole run can show."""
+    """A check under way: `judge` judges an example, `finish` what only the whole run can show.
+
+    `explain` says in full what is wrong with an example that failed, where numbers alone don't tell; it may be slow.
+    """
 
     judge: Callable[[Example], Finding]
     finish: Callable[[], Finding | None] = lambda: None
+    explain: Callable[[Example, Finding], str | None] = lambda example, finding: finding.message
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.case import Example
+from parity.checks.casts import first_difference
 from parity.checks.finding import Check, Finding, Run, judged
 from parity.checks.subject import Outputs, Subject
 from parity.error import Error, same_form
@@ -68,7 +69,19 @@ def start(dtype: str, subject: Subject, tolerances: Tolerances) -> Run:
                 most, worst = max(most, larger), found.worst or worst
         return judged(subject, "rounded", Error({"differ": most}, worst), tolerances)
 
-    return Run(judge)
+    def explain(example: Example, finding: Finding) -> str | None:
+        difference = first_difference(subject, example, dtype)
+        said = finding.message or _said(finding)
+        return f"{said}\nfirst difference in casts: {difference}" if difference else said
+
+    return Run(judge, explain=explain)
+
+
+def _said(finding: Finding) -> str:
+    assert finding.error is not None
+    assert finding.limit is not None
+    differ, allowed = finding.error.measures["differ"], finding.limit.value
+    return f"{differ:.2%} of an output's elements are rounded differently (allowed {allowed:.2%})"
 
 
 @dataclasses.dataclass(frozen=True)

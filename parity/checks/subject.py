@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from parity import values
 from parity.case import Case, Example, Json, Variant
+from parity.ideal.rounding import Rounding
 from parity.port import Port, Traced, compiled, form, traced
 from parity.port import build as build_port
 from parity.reference import Reference, jittered, parameters
@@ -134,6 +135,15 @@ class Subject:
         leaves = self.leaves(example, self.parameters(example, machine), machine)
         return self.traced(example, inputs, machine).run(leaves, inputs)
 
+    def roundings(self, example: Example, dtype: str) -> tuple[list[Rounding], list[Rounding]]:
+        """What the reference and the port round on the ideal machine of a half-precision dtype, each in order."""
+        machine = f"rounded:{dtype}"
+        parameters, inputs = self.parameters(example, machine), self._port_inputs(example, dtype)
+        module = self._filled(example, machine, parameters)
+        leaves = self.leaves(example, parameters, machine)
+        theirs = module.roundings({name: values.arrays(tree, dtype) for name, tree in example.inputs.items()})
+        return theirs, self.traced(example, inputs, machine).roundings(leaves, inputs)
+
     def traced(self, example: Example, inputs: Mapping[str, Any], dtype: str = "float64") -> Traced:
         """The port's program on an ideal machine for an example's configuration and shapes."""
         module = self.port(example.config, dtype)
@@ -159,9 +169,13 @@ class Subject:
         key = ("built", dtype, _key(config))
         return _kept(self._reference, key, lambda: build_reference(self.case, config, dtype=dtype))
 
-    def _run_reference(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Outputs:
+    def _filled(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Reference:
         module = self._built(example.config, dtype)
         module.fill({name: x.astype(_working(dtype)) for name, x in parameters.items()})
+        return module
+
+    def _run_reference(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Outputs:
+        module = self._filled(example, dtype, parameters)
         return module.run({name: values.arrays(tree, _working(dtype)) for name, tree in example.inputs.items()})
 
     def _port_inputs(self, example: Example, dtype: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Intermediate:
     primitive: str
     where: str
     outputs: tuple[Any, ...]
+    declared: tuple[Any, ...]  # dtypes of the outputs, as the program says
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,8 @@ class Program:
                 for slot, value in zip(step.outputs, result if step.multiple else (result,), strict=True):
                     values[slot] = value
             outputs = tuple(_as_array(values[slot]) for slot in line.outputs)
-            yield Intermediate(index, line.name, locate(line.tracebacks), outputs)
+            declared = tuple(aval.dtype for aval in line.output_avals)
+            yield Intermediate(index, line.name, locate(line.tracebacks), outputs, declared)
 
     def _prepare(self, flat_args: Sequence[Any]) -> tuple[_Plan, list[Any]]:
         """Find the plan for these arguments, and convert them to what it computes with."""

@@ -1,18 +1,30 @@
 """Which equations of a jaxpr round, and to what: each result once, to the half precision that it declares."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from parity.ideal.equation import Equation, Operation
-from parity.ideal.rounding import rounder
+from parity.ideal.rounding import HALVES, Rounding, rounder
 from parity.ideal.rules_shape import RULES as MOVES
+
+if TYPE_CHECKING:
+    from parity.ideal.program import Intermediate
 
 # What moves, selects or flips the sign of values that were rounded before: nothing is left to round.
 _NAMES = (
     "gather select_n neg abs sign max min clamp sort top_k reduce_max reduce_min cummax cummin copy stop_gradient "
     "optimization_barrier device_put name sharding_constraint bitcast_convert_type"
 )
-_EXACT = (frozenset(MOVES) - {"iota", "dim_as_value"}) | frozenset(_NAMES.split())
+EXACT = (frozenset(MOVES) - {"iota", "dim_as_value"}) | frozenset(_NAMES.split())
 _BITS = {(8, 7): "bfloat16", (5, 10): "float16", (8, 23): "float32", (11, 52): "float64"}
+
+
+def roundings(program: "Iterator[Intermediate]") -> Iterator[Rounding]:
+    """What a program rounds, in order, from its intermediates."""
+    for each in program:
+        for values, dtype in zip(each.outputs, each.declared, strict=True):
+            if each.primitive not in EXACT and (name := getattr(dtype, "name", "")) in HALVES:
+                yield Rounding(each.primitive, name, each.where, values)
 
 
 def rounding(equation: Equation, operation: Operation, *, multiple: bool) -> Operation:
@@ -21,7 +33,7 @@ def rounding(equation: Equation, operation: Operation, *, multiple: bool) -> Ope
     Raises:
         NotImplementedError: `reduce_precision` to a format that no dtype has.
     """
-    if equation.primitive in _EXACT:
+    if equation.primitive in EXACT:
         return operation
     if equation.primitive == "reduce_precision":
         return _reduced(equation, operation)

@@ -10,6 +10,15 @@ import numpy as np
 from parity.ideal.equation import Array
 
 
+class Rounding(NamedTuple):
+    """One result of a program that was rounded: by which operation, to which dtype, asked for at which `file:line`."""
+
+    operation: str
+    dtype: str
+    where: str
+    values: Array
+
+
 class Format(NamedTuple):
     """A binary floating format.
 

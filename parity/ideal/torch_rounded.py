@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import os
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from parity.ideal.rounding import rounder
+from parity.ideal.rounding import Rounding, rounder
 from parity.ideal.torch_float64 import Float64Mode, _cdouble, _double, _view, default_dtype
 from parity.ideal.torch_jitter import EXACT
 
@@ -19,6 +21,8 @@ HALVES: Mapping[Any, str] = {torch.bfloat16: "bfloat16", torch.float16: "float16
 _WIDENED: dict[Any, torch.dtype] = {torch.float32: torch.float64, torch.complex64: torch.complex128}
 _LEGACY: dict[Any, torch.dtype] = {torch.FloatTensor: torch.float64, "torch.FloatTensor": torch.float64}
 # What changes the dtype of values and nothing else.
+# Frames that ask for an operation on behalf of others.
+_INNER = (os.path.join("parity", "ideal", ""), os.path.join("site-packages", "torch", ""))
 _CASTS = frozenset(("_to_copy", "copy_", "copy", "to"))
 
 
@@ -45,9 +49,11 @@ class RoundedMode(TorchDispatchMode):
     precision is found out once for each combination of dtypes, by running it as it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, record: list[Rounding] | None = None) -> None:
+        """Start with nothing known; `record` takes in every rounded result."""
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  # untyped in torch
         self._declared: dict[Any, tuple[Any, ...]] = {}
+        self._record = record
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -56,10 +62,13 @@ class RoundedMode(TorchDispatchMode):
         kind = _kind(func)
         if kind == "exact" or not (_has_half(args) or _has_half(kwargs.values())):
             return func(*args, **kwargs)
-        if kind == "cast":
-            return _cast(func, args, kwargs)
-        if kind == "written":
-            return _write(func, args, kwargs)
+        compute = {"cast": _cast, "written": _write}.get(kind, self._compute)
+        results = compute(func, args, kwargs)
+        if self._record is not None:
+            self._record.extend(_roundings(func, results))
+        return results
+
+    def _compute(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         declared = self._dtypes(func, args, kwargs)
         results = func(*_lifted(args), **_lifted(kwargs))
         if isinstance(results, torch.Tensor):
@@ -80,7 +89,7 @@ class RoundedMode(TorchDispatchMode):
 
 
 @contextlib.contextmanager
-def rounded(dtype: str) -> Generator[None]:
+def rounded(dtype: str, *, record: list[Rounding] | None = None) -> Generator[None]:
     """Build a module inside as `from_pretrained(dtype=...)` would, or run one, on the ideal machine.
 
     Only half precision is rounded. What the module asks for in float32 is float64: such tensors, constants among
@@ -88,9 +97,10 @@ def rounded(dtype: str) -> Generator[None]:
 
     Args:
         dtype: the default dtype inside: 'bfloat16' or 'float16' to build, 'float32' to run.
+        record: takes in every result that was rounded, in order.
     """
     default: torch.dtype = getattr(torch, dtype)
-    with default_dtype(_WIDENED.get(default, default), lifted=_WIDENED), RoundedMode(), WideMode():
+    with default_dtype(_WIDENED.get(default, default), lifted=_WIDENED), RoundedMode(record), WideMode():
         yield
 
 
@@ -101,6 +111,19 @@ def round_tensor(x: torch.Tensor, dtype: Any) -> torch.Tensor:
     round_one = rounder(HALVES[dtype])
     assert round_one is not None
     return torch.from_numpy(np.asarray(round_one(x.double().numpy()))).to(dtype)
+
+
+def _roundings(func: Any, results: Any) -> list[Rounding]:
+    frame = sys._getframe(2)
+    while frame.f_back is not None and any(name in frame.f_code.co_filename for name in _INNER):
+        frame = frame.f_back
+    where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    tensors = [results] if isinstance(results, torch.Tensor) else results
+    return [
+        Rounding(str(func), HALVES[x.dtype], where, x.double().numpy())
+        for x in tensors
+        if isinstance(x, torch.Tensor) and x.dtype in HALVES
+    ]
 
 
 def _cast(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

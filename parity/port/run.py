@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from parity.ideal.jax_wide import wide
 from parity.ideal.program import Program
+from parity.ideal.rounded_jaxpr import roundings
+from parity.ideal.rounding import Rounding
 from parity.port.build import Port
 
 Array = npt.NDArray[Any]
@@ -29,12 +31,18 @@ class Traced:
 
     def run(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> Outputs:
         """Outputs by name; arrays are taken in the order they were traced in."""
-        arrays, _ = _split(inputs, "float64")
-        flat = [*parameters.values(), *jax.tree.leaves(arrays)]
-        outputs = self.program(*flat)
+        outputs = self.program(*self._flat(parameters, inputs))
         if self.dtypes is not None:
             outputs = [x.astype(dtype, copy=False) for x, dtype in zip(outputs, self.dtypes, strict=True)]
         return dict(zip(self.names, outputs, strict=True))
+
+    def roundings(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> list[Rounding]:
+        """Run a rounded program, and list what it rounds, in order."""
+        return list(roundings(self.program.intermediates(*self._flat(parameters, inputs))))
+
+    def _flat(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> list[Any]:
+        arrays, _ = _split(inputs, "float64")
+        return [*parameters.values(), *jax.tree.leaves(arrays)]
 
 
 @dataclasses.dataclass(frozen=True)

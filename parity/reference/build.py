@@ -14,6 +14,7 @@ from torch import nn
 from parity import values
 from parity.case import Case, Example, Json
 from parity.errors import ParityError
+from parity.ideal.rounding import Rounding
 from parity.ideal.torch_float64 import float64
 from parity.ideal.torch_rounded import rounded
 from parity.weights import Leaf
@@ -63,6 +64,13 @@ class Reference:
         """
         with _arithmetic(_while_running(self.dtype)):
             return self.call_named(inputs)
+
+    def roundings(self, inputs: Mapping[str, Any]) -> list[Rounding]:
+        """Run a reference of the ideal half-precision machine, and list what it rounds, in order."""
+        record: list[Rounding] = []
+        with rounded("float32", record=record):
+            self.call_named(inputs)
+        return record
 
     def call_named(self, inputs: Mapping[str, Any]) -> Outputs:
         """`run`, in whatever arithmetic is in force."""

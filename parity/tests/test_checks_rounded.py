@@ -4,6 +4,7 @@
 # pyright: basic
 
 import contextlib
+import re
 
 import ml_dtypes
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 
 import parity
 from parity import draw, session
+from parity.checks.casts import first_difference
 from parity.checks.rounded import compare, narrowed, share
 from parity.errors import BadInput
 from parity.results import Result
@@ -68,6 +70,33 @@ def test_an_output_left_in_float32_is_named() -> None:
     assert result.status == "failed"
     assert result.message is not None
     assert result.message.startswith("output `output` is float32 in the port only")
+
+
+def test_a_failure_names_the_first_difference_in_casts() -> None:
+    """The rounding that the port leaves out, in the reference's source, and its first that is foreign, in its own."""
+    result = run(gain.case(), "rounded:bfloat16", patch=FUSED)
+    assert result.message is not None
+    first, second = result.message.split("\n")
+    assert re.fullmatch(r"\d+\.\d\d% of an output's elements are rounded differently \(allowed 0\.10%\)", first)
+    assert re.fullmatch(
+        r"first difference in casts: the port has no aten\.mul\.Tensor to bfloat16\(\d, \d\) at \S*gain\.py:\d+; "
+        r"the reference has no convert_element_type to bfloat16\(\d, \d\) at \S*gain\.py:\d+",
+        second,
+    )
+
+
+def test_programs_with_the_same_casts_have_no_first_difference() -> None:
+    """Roundings are matched by value: order, layout and repetition don't matter."""
+    case = gain.case()
+    runner = gain.runner(case)
+    drawn: list[parity.Example] = []
+    draw.run(draw.examples(case, runner.pool(CHECKS["exact"])), drawn.append, examples=2, seed=0)
+    subject = runner.subject(case)
+    assert [first_difference(subject, example, "bfloat16") for example in drawn[:2]] == [None, None]
+    theirs, ours = subject.roundings(drawn[0], "bfloat16")
+    assert [each.operation for each in theirs] == ["aten.mul.Tensor", "aten.add.Tensor"]
+    assert [each.operation for each in ours] == ["mul", "add"]
+    assert np.array_equal(theirs[0].values, ours[0].values)
 
 
 def test_faults_of_rounding_are_rejected_and_equivalents_with_other_casts_accepted() -> None:
