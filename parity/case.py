@@ -90,7 +90,7 @@ class Variant:
         weights: changes the case's weight rules instead, for faults of the transfer.
         checks: the checks of which at least one must run to its end and fail, for a fault.
         why: for an equivalent, the algebraic reason that it is one.
-        excused: for an equivalent, checks that it need not pass -> the reason.
+        excused: for an equivalent, checks (or kinds, such as 'rounded') that it need not pass -> the reason.
     """
 
     patch: Callable[[], AbstractContextManager[Any]] | None = None

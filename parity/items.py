@@ -34,7 +34,7 @@ class Root:
         """(case, check) -> its place, bottom-up."""
         from parity.run import check_ids
 
-        pairs = ((case.name, c) for case in self.workspace.registry.bottom_up() for c in check_ids(case))
+        pairs = ((case.name, c) for case in self.workspace.registry.bottom_up() for c in check_ids(case, deep=False))
         return {pair: number for number, pair in enumerate(pairs)}
 
 

@@ -13,6 +13,8 @@ from parity.session import Workspace, settings
 if TYPE_CHECKING:  # imports torch and jax
     from parity.checks.finding import Finding
 
+WORKING = ("float32", "bfloat16", "float16")  # checks on the real backend, each by its dtype
+
 
 @dataclasses.dataclass(frozen=True)
 class Replay:
@@ -53,9 +55,9 @@ def replay(workspace: Workspace, name: str, example: Example, *, check: str = "e
     (case,) = cases
     if check not in check_ids(case):
         raise BadInput(f"{case.name} has no check {check!r}{nearest(check, check_ids(case))}")
-    kind, _, variant_name = check.partition(":")
-    variant = {**case.faults, **case.equivalents}[variant_name] if variant_name else None
-    asked = kind if variant is None else variant.checks[0]
+    variant_name = check.partition(":")[2]
+    variant = None if check in CHECKS else {**case.faults, **case.equivalents}[variant_name]
+    asked = check if variant is None else variant.checks[0]
     runner = Runner(workspace.registry, workspace.tolerances, settings(examples=1))
     subject = Subject(workspace.registry, case, variant=variant) if variant else runner.subject(case)
     trouble: list[str] = []
@@ -67,8 +69,11 @@ def replay(workspace: Workspace, name: str, example: Example, *, check: str = "e
             trouble.append(f"{what}: {crash(error)}")
             return {}
 
-    dtype = "float32" if CHECKS[asked].name == "float32" else "float64"
-    run_port = subject.exact_outputs if dtype == "float64" else functools.partial(subject.working_outputs, dtype=dtype)
+    dtype = asked if asked in WORKING or asked.startswith("rounded:") else "float64"
+    run_port: Callable[[Example], Mapping[str, Any]] = subject.exact_outputs
+    if dtype != "float64":
+        run = subject.rounded_outputs if asked not in WORKING else subject.working_outputs
+        run_port = functools.partial(run, dtype=dtype.removeprefix("rounded:"))
     with one_thread(), cache.persistent(), subject.patched():
         finding = runner.judge(subject, asked, example)
         exact = tried(lambda: subject.reference_outputs(example, "float64"), "the exact reference")

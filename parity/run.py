@@ -7,7 +7,7 @@ from typing import Any
 
 from parity import draw
 from parity.case import Case, Example, Variant
-from parity.checks import exact, float32, gradient, structure, transfer
+from parity.checks import exact, float32, gradient, half, rounded, structure, transfer
 from parity.checks.finding import Check, Finding
 from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
@@ -20,9 +20,19 @@ from parity.search import judged, search, shrink
 from parity.tolerance import Tolerances
 
 CHECKS: Mapping[str, Check] = {
-    check.name: check for check in (transfer.check, structure.check, exact.check, gradient.check, float32.check)
+    c.name: c
+    for c in (
+        transfer.check,
+        structure.check,
+        exact.check,
+        gradient.check,
+        *rounded.checks,
+        float32.check,
+        half.bfloat16,
+        half.float16,
+    )
 }
-COMPILED = 4  # configurations that a check on the real backend draws its examples from: each one compiles
+COMPILED = 3  # configurations that a check on the real backend draws its examples from: each one compiles
 FEW = 4  # configurations that an equivalent is asked about
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
 Progress = Callable[[int, int], None]
@@ -56,7 +66,7 @@ class Runner:
             return Result(case=case.name, check=check, status="skipped", message=case.skips[check])
         if self.settings.late:
             return Result(case=case.name, check=check, status="skipped", message="the time limit was reached before")
-        kind, _, name = check.partition(":")
+        kind, _, name = check.partition(":")  # of a variant's check; 'rounded:bfloat16' is one of CHECKS
         try:
             subject = self.subject(case)
             if kind == "rejects":
@@ -83,7 +93,7 @@ class Runner:
     def pool(self, check: Check, *, few: bool = False) -> tuple[Any, ...]:
         """The configurations and forms that a check draws its examples from."""
         if check.compiles:
-            return self._pool[: (1 if few else COMPILED)]
+            return self._pool[: (1 if few else check.configurations or COMPILED)]
         return self._pool[:FEW] if few else self._pool
 
     def _ask(self, subject: Subject, check: Check, progress: Progress, *, few: bool = False) -> Result:
@@ -101,6 +111,9 @@ class Runner:
         status, message = "passed", None
         if finding and not finding.passed:
             status, message = ("error" if finding.kind == "crash" else "failed"), finding.message
+            if example and finding.kind == "verdict" and not few:
+                with subject.patched():
+                    message = run.explain(example, finding)
         elif seen.examples < asked and self.settings.late:
             status, message = "skipped", f"the time limit was reached after {seen.examples} of {asked} examples"
         elif seen.examples < asked:
@@ -152,22 +165,25 @@ class Runner:
     def _accepts(self, clean: Subject, variant: Variant, check: str, progress: Progress) -> Result:
         """Whether every check passes for a variant that computes the same function, but those it is excused from."""
         subject = Subject(self.registry, clean.case, variant=variant, clean=clean)
-        asked = [each for name, each in CHECKS.items() if name not in {**variant.excused, **clean.case.skips}]
+        excused = {**variant.excused, **clean.case.skips}
+        asked = [each for each in CHECKS.values() if each.variants and not {each.name, each.kind} & {*excused}]
         results = [self._ask(subject, each, progress, few=True) for each in asked]
         bad = next((result for result in results if result.status != "passed"), None)
         worst = max(results, key=lambda result: result.used or 0.0)
         if bad is None:
             keep = {"check": check, "examples": min(result.examples for result in results)}
-            return worst.model_copy(update={**keep, "message": f"accepted: {variant.why}" if variant.why else None})
+            said = "; ".join((variant.why, *(f"excused from {kind}: {why}" for kind, why in variant.excused.items())))
+            return worst.model_copy(update={**keep, "message": f"accepted: {said}" if said else None})
         if bad.status == "skipped":
             return bad.model_copy(update={"check": check, "replay": None})
         message = f"{bad.check} rejects it: {bad.message or _said(bad)}"
         return bad.model_copy(update={"check": check, "message": message, "replay": None})
 
 
-def check_ids(case: Case) -> tuple[str, ...]:
-    """Every check of a case, in the order they run."""
-    return (*CHECKS, *(f"rejects:{name}" for name in case.faults), *(f"accepts:{name}" for name in case.equivalents))
+def check_ids(case: Case, *, deep: bool = True) -> tuple[str, ...]:
+    """Every check of a case, in the order they run; or without those that run only where they are asked for."""
+    checks = (name for name, check in CHECKS.items() if deep or not check.deep)
+    return (*checks, *(f"rejects:{name}" for name in case.faults), *(f"accepts:{name}" for name in case.equivalents))
 
 
 def replay_command(case: Case, check: str, example: Example) -> str:

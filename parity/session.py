@@ -108,7 +108,9 @@ def select(registry: Registry, names: Collection[str] = (), checks: Collection[s
     broken = tuple(b for b in registry.broken if not names or any(_is_named(b, name) for name in names))
     left = [name for name in names if not any(_is_named(b, name) for b in broken) or _names_a_case(registry, name)]
     cases = registry.select(left) if left or not names else ()
-    pairs = [(case, check) for case in cases for check in check_ids(case) if _asked_for(check, checks)]
+    pairs = [
+        (case, check) for case in cases for check in check_ids(case, deep=bool(checks)) if _asked_for(check, checks)
+    ]
     if not cases and not broken:
         raise BadInput(f"nothing was selected: there are no cases under {registry.root / 'cases'}")
     if not pairs and not broken:
@@ -233,7 +235,7 @@ def version() -> str:
 def _known_checks(registry: Registry, checks: Collection[str]) -> None:
     from parity.run import CHECKS, check_ids
 
-    short = (*CHECKS, "rejects", "accepts")
+    short = (*CHECKS, "rounded", "rejects", "accepts")
     every = (*short, *(check for case in registry.cases.values() for check in check_ids(case)))
     for name in checks:
         if name not in every:

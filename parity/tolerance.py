@@ -17,8 +17,11 @@ from parity.results import Limit
 
 MEASURES: Mapping[str, tuple[str, ...]] = {
     "exact": ("rtol",),
-    "float32": ("ratio", "rtol"),
     "gradient": ("rtol", "ratio"),
+    "rounded": ("differ",),
+    "float32": ("ratio", "rtol"),
+    "bfloat16": ("ratio", "rtol"),
+    "float16": ("ratio", "rtol"),
 }
 _KEYS = ("why", "measured")
 _MEASURED = ("examples", "seeds", "versions", "date", "fingerprint")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaAttention
 
 import parity
-from cases.llama.palettes import Config, batches, configs, port_config, reference_config
+from cases.llama.palettes import CASTS, Config, batches, configs, port_config, reference_config
 from cases.llama.port.attention import Attention, merge_heads, repeat_kv, softmax, split_heads
 from cases.llama.port.rotary import rotate_half
 from parity.draw import floats, masks, rotations
@@ -72,8 +72,18 @@ attention = parity.Case(
             ("scores_BNLM + attention_mask", "scores_BNLM + jnp.maximum(attention_mask, -8.0)"),
         ),
         "softmax_over_queries": parity.edit(softmax, ("axis=-1", "axis=-2")),
-        "softmax_in_bfloat16": parity.edit(
-            softmax, ("jnp.promote_types(dtype, jnp.float32)", "jnp.bfloat16"), checks=("float32",)
+        "softmax_in_half": parity.edit(softmax, ("jnp.promote_types(dtype, jnp.float32)", "dtype"), checks=CASTS),
+        "weights_left_in_float32": parity.edit(softmax, ("axis=-1).astype(dtype)", "axis=-1)"), checks=CASTS),
+        "scores_left_in_float32": parity.edit(
+            Attention.__call__,
+            (
+                "q_BNLH, k_BNMH)",
+                "q_BNLH, k_BNMH, preferred_element_type=jnp.promote_types(q_BNLH.dtype, jnp.float32))",
+            ),
+            checks=CASTS,
+        ),
+        "scale_rounded": parity.edit(
+            Attention.__call__, ("times(scores_BNLM, self.scaling)", "scores_BNLM * self.scaling"), checks=CASTS
         ),
         "weights_taken_for_constant": parity.edit(
             Attention.__call__,
@@ -128,6 +138,7 @@ attention = parity.Case(
             ),
             ("cos_BLH, sin_BLH)\n", "cos_BLH, sin_BLH))\n"),
             why="(s q) k = s (q k)",
+            excused={"rounded": "it rounds the scaled queries instead of the scaled scores"},
         ),
         "filled_instead_of_added": parity.same(
             Attention.__call__,

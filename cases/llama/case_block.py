@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 import parity
-from cases.llama.palettes import Config, batches, configs, port_config, reference_config
+from cases.llama.palettes import CASTS, Config, batches, configs, port_config, reference_config
 from cases.llama.port.block import DecoderLayer
 from parity.draw import floats, masks, rotations
 from parity.weights import Rules
@@ -52,6 +52,15 @@ block = parity.Case(
         ),
         "second_residual_missing": parity.edit(
             DecoderLayer.with_weights, ("x_BLD = x_BLD + self.mlp(", "x_BLD = self.mlp(")
+        ),
+        "residual_in_float32": parity.edit(
+            DecoderLayer.with_weights,
+            ("x_BLD + attended_BLD", "x_BLD.astype(jnp.promote_types(x_BLD.dtype, jnp.float32)) + attended_BLD"),
+            (
+                "x_BLD + self.mlp(self.post_attention_layernorm(x_BLD))",
+                "(x_BLD + self.mlp(self.post_attention_layernorm(x_BLD))).astype(attended_BLD.dtype)",
+            ),
+            checks=CASTS,
         ),
         "residual_of_normed": parity.edit(
             DecoderLayer.with_weights,

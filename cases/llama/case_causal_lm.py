@@ -9,7 +9,7 @@ from transformers.models.llama.modeling_llama import LlamaForCausalLM as Referen
 import parity
 from cases.llama import whole
 from cases.llama.case_model import NO_CACHE
-from cases.llama.palettes import Config, configs, port_config, reference_config
+from cases.llama.palettes import CASTS, Config, configs, port_config, reference_config
 from cases.llama.port.embedding import Embedding
 from cases.llama.port.heads import LlamaForCausalLM, keep
 from cases.llama.port.loss import causal_lm_loss
@@ -83,6 +83,11 @@ causal_lm = parity.Case(
             checks=("gradient",),
         ),
         "head_biased": parity.edit(LlamaForCausalLM.__call__, ("project(x_BPD)", "project(x_BPD) + 1e-4")),
+        "logits_in_float32": parity.edit(
+            LlamaForCausalLM.__call__,
+            ("project(x_BPD)", "project(x_BPD).astype(jnp.promote_types(x_BPD.dtype, jnp.float32))"),
+            checks=CASTS,
+        ),
         "head_sees_unnormed": parity.edit(
             LlamaForCausalLM.__call__,
             (

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 import parity
-from cases.llama.palettes import PURE_ACTIVATIONS, batches, configs, port_config, reference_config
+from cases.llama.palettes import CASTS, PURE_ACTIVATIONS, batches, configs, port_config, reference_config
+from cases.llama.port.linear import linear
 from cases.llama.port.mlp import MLP
 from parity.draw import floats
 from parity.weights import Rules
@@ -49,6 +50,25 @@ mlp = parity.Case(
             MLP.__call__,
             ("gate_BLF * up_BLF", "(gate_BLF.astype(jnp.bfloat16) * up_BLF.astype(jnp.bfloat16)).astype(x.dtype)"),
             checks=("float32",),
+        ),
+        "silu_in_half": parity.edit(
+            MLP.__call__,
+            (
+                "self.act_fn(self.gate_proj(x))",
+                '(jax.nn.silu if self.act_fn is ACTIVATIONS["silu"] else self.act_fn)(self.gate_proj(x))',
+            ),
+            checks=CASTS,
+        ),
+        "gate_left_in_float32": parity.edit(
+            MLP.__call__,
+            (
+                "self.act_fn(self.gate_proj(x))",
+                "self.act_fn(self.gate_proj(x).astype(jnp.promote_types(x.dtype, jnp.float32)))",
+            ),
+            checks=CASTS,
+        ),
+        "rounded_before_bias": parity.edit(
+            linear, ("y = y + bias_O.astype(wide)", "y = y.astype(dtype) + bias_O"), checks=CASTS
         ),
     },
     equivalents={

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 import parity
-from cases.llama.palettes import EPS, batches
+from cases.llama.palettes import CASTS, EPS, batches
 from cases.llama.port.rmsnorm import RMSNorm, normalise
 from parity.draw import floats, one_of
 
@@ -55,6 +55,20 @@ rmsnorm = parity.Case(
             normalise,
             ("jnp.promote_types(x_BLD.dtype, jnp.float32)", "jnp.bfloat16"),
             checks=("float32",),
+        ),
+        "mean_square_in_half": parity.edit(normalise, ("jnp.square(wide_BLD)", "jnp.square(x_BLD)"), checks=CASTS),
+        "scaled_before_downcast": parity.both(
+            parity.edit(normalise, ("return normed_BLD.astype(x_BLD.dtype)", "return normed_BLD"), checks=CASTS),
+            parity.edit(
+                RMSNorm.__call__,
+                (
+                    "return cast(self.scale[...], self.dtype) * normed_BLD",
+                    "return (cast(self.scale[...], self.dtype) * normed_BLD).astype(x_BLD.dtype)",
+                ),
+            ),
+        ),
+        "left_in_float32": parity.edit(
+            normalise, ("return normed_BLD.astype(x_BLD.dtype)", "return normed_BLD + 0"), checks=CASTS
         ),
     },
     equivalents={

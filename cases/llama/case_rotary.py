@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 import parity
-from cases.llama.palettes import batches, port_config, reference_config, rotaries, thresholds
+from cases.llama.palettes import CASTS, batches, port_config, reference_config, rotaries, thresholds
 from cases.llama.port import rope_frequencies as frequencies
 from cases.llama.port.rotary import RotaryEmbedding
 from parity.draw import floats, positions
@@ -80,16 +80,26 @@ rotary = parity.Case(
         ),
         "positions_in_bfloat16": parity.edit(
             RotaryEmbedding.__call__,
-            ("position_ids[..., None].astype(wide)", "position_ids[..., None].astype(jnp.bfloat16).astype(wide)"),
-            checks=("float32",),
+            ("position_ids[..., None].astype(wide)", "position_ids[..., None].astype(x.dtype)"),
+            checks=CASTS,
         ),
         "frequencies_in_bfloat16": parity.edit(
             RotaryEmbedding.__call__,
             (
                 "self.frequencies_for(position_ids, wide)",
-                "self.frequencies_for(position_ids, jnp.bfloat16).astype(wide)",
+                "self.frequencies_for(position_ids, x.dtype).astype(wide)",
             ),
-            checks=("float32",),
+            checks=CASTS,
+        ),
+        "angles_in_half": parity.edit(
+            RotaryEmbedding.__call__,
+            ("jnp.concatenate((angles_BLP, angles_BLP), axis=-1)", "jnp.tile(angles_BLP.astype(x.dtype), 2)"),
+            checks=CASTS,
+        ),
+        "tables_left_in_float32": parity.edit(
+            RotaryEmbedding.__call__,
+            ("dtype = self.dtype or x.dtype", "dtype = wide"),
+            checks=CASTS,
         ),
         "cosine_and_sine_swapped": parity.edit(
             RotaryEmbedding.__call__,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb as reference
 
 import parity
-from cases.llama.palettes import HEADS, Config
+from cases.llama.palettes import CASTS, HEADS, Config
 from cases.llama.port.rotary import apply_rotary_pos_emb, rotate_half
 from parity.draw import floats, one_of, rotations
 
@@ -62,6 +62,18 @@ rotation = parity.Case(
                 "k = k * cos + rotate_half(k) * sin\n    k_rotated = k * cos + rotate_half(k) * sin",
             ),
         ),
+        "turned_in_float32": parity.edit(
+            apply_rotary_pos_emb,
+            (
+                "q * cos + rotate_half(q) * sin",
+                "(q.astype(jnp.promote_types(q.dtype, jnp.float32)) * cos + rotate_half(q) * sin).astype(q.dtype)",
+            ),
+            (
+                "k * cos + rotate_half(k) * sin",
+                "(k * cos + rotate_half(k).astype(jnp.promote_types(k.dtype, jnp.float32)) * sin).astype(k.dtype)",
+            ),
+            checks=CASTS,
+        ),
         "turned_backwards": parity.edit(
             apply_rotary_pos_emb, ("q * cos + rotate_half(q) * sin", "q * cos - rotate_half(q) * sin")
         ),
@@ -77,7 +89,10 @@ rotation = parity.Case(
                 "for t in (cos, sin)))), -1).astype(q.dtype)",
             ),
             why="turning (a, b) by an angle is multiplying a + ib by its unit complex number",
-            excused={"gradient": "it reads one half of each table; which half the gradient goes to is arbitrary"},
+            excused={
+                "gradient": "it reads one half of each table; which half the gradient goes to is arbitrary",
+                "rounded": "complex numbers have no half precision: the two products are not rounded before their sum",
+            },
         ),
         "halves_rolled": parity.same(
             rotate_half,

@@ -30,6 +30,7 @@ HEADS = (
     (24, 4, 2, 6),
 )
 EPS = (1e-5, 1e-6, 3e-3)
+CASTS = ("rounded:bfloat16",)  # the check that must reject a fault of rounding
 THETA = (10000.0, 500000.0, 77.0)
 
 

@@ -27,10 +27,14 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A check under way: `judge` judges an example, `finish` what only the whole run can show."""
+    """A check under way: `judge` judges an example, `finish` what only the whole run can show.
+
+    `explain` says in full what is wrong with an example that failed, where numbers alone don't tell; it may be slow.
+    """
 
     judge: Callable[[Example], Finding]
     finish: Callable[[], Finding | None] = lambda: None
+    explain: Callable[[Example, Finding], str | None] = lambda example, finding: finding.message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +46,23 @@ class Check:
         question: what it asks, in a few words.
         start: makes a run of it for one subject.
         compiles: whether it compiles for the real backend: its examples come from few configurations then.
+        configurations: from how many, where that is fewer than for other checks that compile.
+        deep: whether it runs only where it is asked for by name.
+        variants: whether an equivalent must pass it too; not what only asks how good the backend is, and compiles.
     """
 
     name: str
     question: str
     start: Callable[[Subject, Tolerances], Run]
     compiles: bool = False
+    configurations: int | None = None
+    deep: bool = False
+    variants: bool = True
+
+    @property
+    def kind(self) -> str:
+        """The name without the dtype behind it."""
+        return self.name.partition(":")[0]
 
 
 def judged(subject: Subject, check: str, error: Error, tolerances: Tolerances) -> Finding:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from parity import values
 from parity.case import Case, Example, Json, Variant
+from parity.ideal.rounding import Rounding
 from parity.port import Port, Traced, compiled, form, traced
 from parity.port import build as build_port
 from parity.reference import Reference, jittered, parameters
@@ -85,10 +86,13 @@ class Subject:
         The transfer itself never casts: both sides narrow the same float32 numbers to a half dtype.
         """
         moved = dict(self.plan(example.config, dtype).forward(lambda name: parameters[name]))
-        return {path: moved[path].astype(dtype) for path in self.port(example.config, dtype).leaves}
+        return {path: moved[path].astype(_working(dtype)) for path in self.port(example.config, dtype).leaves}
 
     def reference_outputs(self, example: Example, dtype: str, parameters: Mapping[str, Array] | None = None) -> Outputs:
-        """Run the reference in a dtype; 'float64' is exact. Kept by example, unless parameters are given."""
+        """Run the reference in a dtype; 'float64' is exact, 'rounded:bfloat16' the ideal machine of bfloat16.
+
+        Kept by example, unless parameters are given.
+        """
         if parameters is not None:
             return self._run_reference(example, dtype, parameters)
         key = (dtype, example.token)
@@ -97,6 +101,16 @@ class Subject:
     def forget_outputs(self) -> None:
         """Drop the reference's outputs that are kept, for a measurement of what they cost."""
         self._outputs = _Outputs()
+
+    def exact_outputs_of(self, example: Example, dtype: str) -> Outputs:
+        """Run the reference in exact float64 on parameters and inputs as `dtype` holds them."""
+
+        def make() -> Outputs:
+            module = self._built(example.config, "float64")
+            module.fill({name: x.astype(dtype).astype(np.float64) for name, x in self.parameters(example).items()})
+            return module.run({name: _widened(values.arrays(tree, dtype)) for name, tree in example.inputs.items()})
+
+        return self._outputs.get(("float64 of", dtype, example.token), make)
 
     def spread(self, example: Example, dtype: str, *, draws: int = 8) -> dict[str, Array]:
         """How far the reference's program strays from exact when each operation is rounded at random to `dtype`.
@@ -119,10 +133,26 @@ class Subject:
         )
         return self.traced(example, inputs).run(leaves, inputs)
 
-    def traced(self, example: Example, inputs: Mapping[str, Any]) -> Traced:
-        """The port's exact program for an example's configuration and shapes."""
-        module = self.port(example.config, "float64")
-        return _kept(self._port, ("trace", key_of(example.config), shapes(inputs)), lambda: traced(module, inputs))
+    def rounded_outputs(self, example: Example, dtype: str) -> Outputs:
+        """Run the port on the ideal machine of a half-precision dtype; its float32 outputs are float64."""
+        inputs, machine = self.port_inputs(example, dtype), f"rounded:{dtype}"
+        leaves = self.leaves(example, self.parameters(example, machine), machine)
+        return self.traced(example, inputs, machine).run(leaves, inputs)
+
+    def roundings(self, example: Example, dtype: str) -> tuple[list[Rounding], list[Rounding]]:
+        """What the reference and the port round on the ideal machine of a half-precision dtype, each in order."""
+        machine = f"rounded:{dtype}"
+        parameters, inputs = self.parameters(example, machine), self.port_inputs(example, dtype)
+        module = self.filled(example, machine, parameters)
+        leaves = self.leaves(example, parameters, machine)
+        theirs = module.roundings({name: values.arrays(tree, dtype) for name, tree in example.inputs.items()})
+        return theirs, self.traced(example, inputs, machine).roundings(leaves, inputs)
+
+    def traced(self, example: Example, inputs: Mapping[str, Any], dtype: str = "float64") -> Traced:
+        """The port's program on an ideal machine for an example's configuration and shapes."""
+        module = self.port(example.config, dtype)
+        key = ("trace", dtype, key_of(example.config), shapes(inputs))
+        return _kept(self._port, key, lambda: traced(module, inputs))
 
     def working_outputs(self, example: Example, dtype: str) -> Outputs:
         """Run the port on the real backend, compiled once per configuration and form."""
@@ -146,7 +176,7 @@ class Subject:
     def filled(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Reference:
         """The reference with these parameters, narrowed or widened to `dtype`."""
         module = self._built(example.config, dtype)
-        module.fill({name: x.astype(dtype) for name, x in parameters.items()})
+        module.fill({name: x.astype(_working(dtype)) for name, x in parameters.items()})
         return module
 
     def _built(self, config: Json, dtype: str = "float32") -> Reference:
@@ -154,9 +184,8 @@ class Subject:
         return _kept(self._reference, key, lambda: build_reference(self.case, config, dtype=dtype))
 
     def _run_reference(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Outputs:
-        return self.filled(example, dtype, parameters).run(
-            {name: values.arrays(tree, dtype) for name, tree in example.inputs.items()}
-        )
+        module = self.filled(example, dtype, parameters)
+        return module.run({name: values.arrays(tree, _working(dtype)) for name, tree in example.inputs.items()})
 
     def port_inputs(self, example: Example, dtype: str) -> dict[str, Any]:
         """An example's inputs as arrays, by the port's argument names."""
@@ -195,6 +224,18 @@ def _kept(cache: OrderedDict[Any, Any], key: Any, make: Callable[[], T]) -> T:
         cache[key] = made
     cache.move_to_end(key)
     return cache[key]
+
+
+def _working(dtype: str) -> str:
+    """The dtype of parameters and inputs on the machine that 'rounded:bfloat16' names; any other dtype itself."""
+    return dtype.removeprefix("rounded:")
+
+
+def _widened(tree: Any) -> Any:
+    """Half-precision arrays of a tree as float64; all else as it is."""
+    if isinstance(tree, tuple):
+        return tuple(_widened(branch) for branch in tree)
+    return tree.astype(np.float64) if isinstance(tree, np.ndarray) and tree.dtype.kind not in "biu" else tree
 
 
 def key_of(config: Json) -> str:

@@ -1,4 +1,4 @@
-"""Evaluate a jaxpr in NumPy float64, whatever lower floating dtypes it declares."""
+"""Evaluate a jaxpr in NumPy float64, whatever lower floating dtypes it declares; or rounded to those, if asked."""
 
 # jax's own types are incomplete here (make_jaxpr, tree_structure), so nothing about them can be known statically.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -21,6 +21,7 @@ from parity.ideal.equation import Array, Operation, Spec
 from parity.ideal.fallback import bind
 from parity.ideal.jaxpr import Flat, Line, Sizes, flatten, is_symbolic, locate, spec, symbols, to_numpy
 from parity.ideal.jaxpr import close as close_jaxpr
+from parity.ideal.rounded_jaxpr import rounding
 from parity.ideal.rules import RULES
 
 # From here on, threads are worth their cost: about 20 ms of one core.
@@ -38,6 +39,7 @@ class Intermediate:
     primitive: str
     where: str
     outputs: tuple[Any, ...]
+    declared: tuple[Any, ...]  # dtypes of the outputs, as the program says
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +82,26 @@ class _Plan:
 class Program:
     """A traced program that evaluates exactly: `program(*flat_args)` returns its flat outputs in float64.
 
+    A rounded program evaluates each equation so, and rounds what it declares half-precision once, to that precision.
+
     Constants are folded once; shapes may be symbolic, and are then solved from the arguments of each call. An argument
     of a lower floating dtype is promoted, and every cast to one is lifted to float64, so the precision that the program
     declares plays no part; casts to integers and booleans keep theirs.
     """
 
-    def __init__(self, closed_jaxpr: ClosedJaxpr) -> None:
+    def __init__(self, closed_jaxpr: ClosedJaxpr, *, rounded: bool = False) -> None:
         """Flatten a program.
 
         Args:
-            closed_jaxpr: traced with float64 inputs under x64, or else its Python scalars are already rounded.
+            closed_jaxpr: traced with float64 inputs under x64, or else its Python scalars are already rounded; for a
+                rounded program, with inputs in the working dtype.
+            rounded: round results that are declared half-precision.
 
         Raises:
             NotImplementedError: the program mutates references.
         """
         self._flat = flatten(closed_jaxpr)
+        self._rounded = rounded
         self._fallbacks: set[str] = set()
         self._bodies: dict[int, tuple[Any, Flat]] = {}
         self._plans: OrderedDict[tuple[int, ...], _Plan] = OrderedDict()
@@ -105,6 +112,11 @@ class Program:
             self._note_missing(self._flat)
         else:
             self._plan(())
+
+    @property
+    def declared(self) -> tuple[Any, ...]:
+        """The dtypes that the program declares for its outputs."""
+        return tuple(aval.dtype for aval in self._flat.output_avals)
 
     @property
     def fallbacks(self) -> tuple[str, ...]:
@@ -147,7 +159,8 @@ class Program:
                 for slot, value in zip(step.outputs, result if step.multiple else (result,), strict=True):
                     values[slot] = value
             outputs = tuple(_as_array(values[slot]) for slot in line.outputs)
-            yield Intermediate(index, line.name, locate(line.tracebacks), outputs)
+            declared = tuple(aval.dtype for aval in line.output_avals)
+            yield Intermediate(index, line.name, locate(line.tracebacks), outputs, declared)
 
     def _prepare(self, flat_args: Sequence[Any]) -> tuple[_Plan, list[Any]]:
         """Find the plan for these arguments, and convert them to what it computes with."""
@@ -204,7 +217,7 @@ class Program:
         if operation is None:
             self._fallbacks.add(line.name)
             operation = bind(line.primitive, equation.params, equation.outputs)
-        return operation
+        return rounding(equation, operation, multiple=line.primitive.multiple_results) if self._rounded else operation
 
     def _body(self, jaxpr: Any) -> Flat:
         # Keyed by identity, with the jaxpr kept alive beside its flat form.

@@ -1,8 +1,8 @@
 """Build and run a torch module as if every floating dtype it asks for were float64."""
 
 import contextlib
-from collections.abc import Callable, Generator
-from typing import Any, cast
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, ClassVar, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -78,26 +78,28 @@ _REPLACED: dict[Any, Callable[..., Any]] = {
 class Float64Mode(TorchFunctionMode):
     """Turn every request for a lower floating dtype into one for float64; use it through `float64()`."""
 
+    lifted: ClassVar[dict[Any, torch.dtype]] = _LIFTED
+    replaced: ClassVar[dict[Any, Callable[..., Any]]] = _REPLACED
+
     # About 1 us a call: `type(x) is` and one dictionary look-up are all that an ordinary call meets.
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        func = _REPLACED.get(func, func)
+        func = self.replaced.get(func, func)
         if func is not _view:
             for argument in args:
                 if type(argument) is torch.dtype:
-                    args = tuple(_lift(a) for a in args)
+                    args = tuple(self._lift(a) for a in args)
                     break
             if kwargs and "dtype" in kwargs:
-                kwargs = {name: _lift(value) for name, value in kwargs.items()}
+                kwargs = {name: self._lift(value) for name, value in kwargs.items()}
         result = func(*args, **kwargs) if kwargs else func(*args)
-        if isinstance(result, torch.Tensor) and result.dtype in _LIFTED:
+        if isinstance(result, torch.Tensor) and result.dtype in self.lifted:
             return _settle(func, args, result)
         return result
 
-
-def _lift(argument: Any) -> Any:
-    return _LIFTED[argument] if type(argument) is torch.dtype and argument in _LIFTED else argument
+    def _lift(self, argument: Any) -> Any:
+        return self.lifted[argument] if type(argument) is torch.dtype and argument in self.lifted else argument
 
 
 def _settle(func: Any, args: tuple[Any, ...], result: torch.Tensor) -> torch.Tensor:
@@ -131,17 +133,24 @@ def float64(*, jitter: float | None = None, seed: int = 0) -> Generator[Float64M
     Raises:
         LowPrecisionTensor: an operation inside computed in a lower precision, on tensors made outside.
     """
+    with default_dtype(torch.float64, lifted=_LIFTED), contextlib.ExitStack() as stack:
+        if jitter is not None:
+            stack.enter_context(Jitter(jitter, seed=seed))
+        yield stack.enter_context(Float64Mode())
+
+
+@contextlib.contextmanager
+def default_dtype(dtype: torch.dtype, *, lifted: Mapping[Any, torch.dtype]) -> Generator[None]:
+    """Make `dtype` the default; who sets another one inside gets what it is lifted to."""
     default, setter = torch.get_default_dtype(), torch.set_default_dtype
 
     def set_default_dtype(dtype: torch.dtype) -> None:
-        setter(_LIFTED.get(dtype, dtype))
+        setter(lifted.get(dtype, dtype))
 
     with contextlib.ExitStack() as stack:
         stack.callback(setter, default)
         stack.callback(setattr, torch, "set_default_dtype", setter)
-        setter(torch.float64)
+        setter(dtype)
         # transformers sets the default dtype while it builds a module, and modes don't see that function.
         torch.set_default_dtype = set_default_dtype
-        if jitter is not None:
-            stack.enter_context(Jitter(jitter, seed=seed))
-        yield stack.enter_context(Float64Mode())
+        yield

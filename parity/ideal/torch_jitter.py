@@ -23,7 +23,7 @@ _EXACT_NAMES = (
     "rand rand_like randn randn_like randint randint_like randperm normal normal_ uniform_ bernoulli bernoulli_ "
     "multinomial exponential_ random_ nan_to_num nan_to_num_ set_ resize_ alias _local_scalar_dense"
 )
-_EXACT = frozenset(_EXACT_NAMES.split())
+EXACT = frozenset(_EXACT_NAMES.split())
 
 
 class Jitter(TorchDispatchMode):
@@ -49,7 +49,7 @@ class Jitter(TorchDispatchMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         schema = func._schema
-        if schema.name.partition("::")[2] in _EXACT:
+        if schema.name.partition("::")[2] in EXACT:
             return result
         if len(schema.returns) == 1:
             return self._perturb(result, schema.returns[0].alias_info)

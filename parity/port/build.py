@@ -10,6 +10,7 @@ from flax import nnx
 
 from parity.case import Case, Json
 from parity.errors import ParityError
+from parity.ideal.jax_wide import wide
 from parity.weights import Leaf
 
 
@@ -18,7 +19,7 @@ class Port:
     """What a port is made of, and a pure function that runs it.
 
     Attributes:
-        dtype: 'float32', 'bfloat16', 'float16' or 'float64' (exact).
+        dtype: 'float32', 'bfloat16', 'float16', 'float64' (exact) or 'rounded:bfloat16' (its float32 is float64).
         leaves: parameter path -> shape and dtype, in the order that `call` takes them.
         call: (parameters in that order, inputs by name) -> outputs. Pure: safe to trace, jit and differentiate.
     """
@@ -30,8 +31,9 @@ class Port:
 
 def build(case: Case, config: Json, *, dtype: str) -> Port:
     """Build the case's port for a configuration with parameters and compute in `dtype`."""
-    with jax.enable_x64(dtype == "float64"):
-        return of(lambda: case.port(config, jnp.dtype(dtype), nnx.Rngs(0)), dtype=dtype, subject=case.name)
+    working = dtype.removeprefix("rounded:")
+    with jax.enable_x64(dtype == "float64") if working == dtype else wide():
+        return of(lambda: case.port(config, jnp.dtype(working), nnx.Rngs(0)), dtype=dtype, subject=case.name)
 
 
 def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:

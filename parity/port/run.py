@@ -8,7 +8,10 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from parity.ideal.jax_wide import wide
 from parity.ideal.program import Program
+from parity.ideal.rounded_jaxpr import roundings
+from parity.ideal.rounding import Rounding
 from parity.port.build import Port
 
 Array = npt.NDArray[Any]
@@ -17,16 +20,29 @@ Outputs = dict[str, Array]
 
 @dataclasses.dataclass(frozen=True)
 class Traced:
-    """A port's program, evaluated in exact float64 by NumPy. `names` are its outputs' names, in order."""
+    """A port's program, evaluated by NumPy on an ideal machine. `names` are its outputs' names, in order.
+
+    `dtypes`: of the outputs of a rounded program; None for an exact one, whose floats are all float64.
+    """
 
     program: Program
     names: tuple[str, ...]
+    dtypes: tuple[Any, ...] | None = None
 
     def run(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> Outputs:
         """Outputs by name; arrays are taken in the order they were traced in."""
+        outputs = self.program(*self._flat(parameters, inputs))
+        if self.dtypes is not None:
+            outputs = [x.astype(dtype, copy=False) for x, dtype in zip(outputs, self.dtypes, strict=True)]
+        return dict(zip(self.names, outputs, strict=True))
+
+    def roundings(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> list[Rounding]:
+        """Run a rounded program, and list what it rounds, in order."""
+        return list(roundings(self.program.intermediates(*self._flat(parameters, inputs))))
+
+    def _flat(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> list[Any]:
         arrays, _ = split(inputs, "float64")
-        flat = [*parameters.values(), *jax.tree.leaves(arrays)]
-        return dict(zip(self.names, self.program(*flat), strict=True))
+        return [*parameters.values(), *jax.tree.leaves(arrays)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +61,7 @@ class Compiled:
 
 
 def traced(port: Port, inputs: Mapping[str, Any]) -> Traced:
-    """Trace a float64 port on abstract parameters and these inputs' shapes."""
+    """Trace a port of an ideal machine (float64, or rounded) on abstract parameters and these inputs' shapes."""
     arrays, static = split(inputs, "float64")
     names: list[str] = []
 
@@ -54,9 +70,12 @@ def traced(port: Port, inputs: Mapping[str, Any]) -> Traced:
         names.extend(name for name, _ in outputs)
         return [x for _, x in outputs]
 
-    with jax.enable_x64(True):
-        program = Program(jax.make_jaxpr(call)(abstract(port), arrays))
-    return Traced(program, tuple(names))
+    if port.dtype == "float64":
+        with jax.enable_x64(True):
+            return Traced(Program(jax.make_jaxpr(call)(abstract(port), arrays)), tuple(names))
+    with wide():
+        program = Program(jax.make_jaxpr(call)(abstract(port), arrays), rounded=True)
+    return Traced(program, tuple(names), program.declared)
 
 
 def compiled(port: Port, inputs: Mapping[str, Any]) -> Compiled:

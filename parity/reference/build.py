@@ -14,7 +14,9 @@ from torch import nn
 from parity import values
 from parity.case import Case, Example, Json
 from parity.errors import ParityError
+from parity.ideal.rounding import Rounding
 from parity.ideal.torch_float64 import float64
+from parity.ideal.torch_rounded import rounded
 from parity.weights import Leaf
 
 Array = npt.NDArray[Any]
@@ -27,7 +29,8 @@ class Reference:
 
     Attributes:
         call: the module or function.
-        dtype: what it was built in; 'float64' is exact: float64 throughout, constants and upcasts included.
+        dtype: what it was built in; 'float64' is exact: float64 throughout, constants and upcasts included;
+            'rounded:bfloat16' (or float16) is the ideal machine of that dtype, whose float32 is float64.
         parameters: the module's parameters by name, a tied one once.
         ties: a tied parameter's other name -> its name in `parameters`.
         types: module path -> qualified type name.
@@ -59,8 +62,15 @@ class Reference:
         A lone output is 'output'; a tuple's are '0', '1'; a dictionary's go by key, nested ones joined by dots.
         None is left out.
         """
-        with arithmetic(self.dtype):
+        with arithmetic(_while_running(self.dtype)):
             return self.call_named(inputs)
+
+    def roundings(self, inputs: Mapping[str, Any]) -> list[Rounding]:
+        """Run a reference of the ideal half-precision machine, and list what it rounds, in order."""
+        record: list[Rounding] = []
+        with rounded("float32", record=record):
+            self.call_named(inputs)
+        return record
 
     def call_named(self, inputs: Mapping[str, Any]) -> Outputs:
         """`run`, in whatever arithmetic is in force."""
@@ -120,9 +130,9 @@ def jitter(
 
 @contextlib.contextmanager
 def arithmetic(dtype: str) -> Iterator[None]:
-    """The arithmetic that a dtype stands for: exact for float64, torch's own with that default dtype otherwise."""
-    if dtype == "float64":
-        with float64():
+    """The arithmetic that a dtype stands for: an ideal machine's, or torch's own with that default dtype."""
+    if dtype == "float64" or dtype.startswith("rounded:"):
+        with float64() if dtype == "float64" else rounded(dtype.removeprefix("rounded:")):
             yield
         return
     before = torch.get_default_dtype()
@@ -131,6 +141,12 @@ def arithmetic(dtype: str) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+def _while_running(dtype: str) -> str:
+    """The arithmetic to run in: `from_pretrained` sets a half-precision default dtype only while it builds."""
+    machine, _, working = dtype.rpartition(":")
+    return f"{machine}:float32".removeprefix(":") if working in ("bfloat16", "float16") else dtype
 
 
 @contextlib.contextmanager

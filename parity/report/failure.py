@@ -46,6 +46,8 @@ def _fault(result: Result) -> str:
     if result.message or limit is None or used is None:
         return result.message or "failed"
     value, allowed = f"{used * limit.value:.2g}", f"(allowed {limit.value:g})"
+    if limit.name == "differ":
+        return f"{used * limit.value:.2%} of an output's elements are rounded differently (allowed {limit.value:.2%})."
     if limit.name == "ratio":
         return f"port is {value} times as far from the truth as the reference {allowed}."
     if limit.name == "rtol" and result.check in EXACT:

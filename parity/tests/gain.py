@@ -77,7 +77,8 @@ def tolerances(**defaults: Mapping[str, float]) -> Tolerances:
     """Bounds for every case: those of a new port, or others."""
     bounds: dict[str, Mapping[str, float]] = {
         "exact": {"rtol": 1e-10},
-        "float32": {"ratio": 4.0},
+        "rounded": {"differ": 1e-3},
+        **{check: {"ratio": 4.0} for check in ("float32", "bfloat16", "float16")},
         "gradient": {"rtol": 1e-10, "ratio": 4.0},
         **defaults,
     }

@@ -9,10 +9,14 @@ from types import ModuleType
 TOLERANCES = """\
 defaults:
   exact: {rtol: 1.0e-10}
+  rounded: {differ: 0.001}
   float32: {ratio: 4}
   gradient: {rtol: 1.0e-10, ratio: 4}
+  bfloat16: {ratio: 4}
 layers: {}
 """
+# Every check that runs without being asked for by name.
+CHECKS = ("transfer", "structure", "exact", "gradient", "rounded:bfloat16", "rounded:float16", "float32", "bfloat16")
 PORT = """\
 import jax.numpy as jnp
 from flax import nnx

@@ -1,0 +1,54 @@
+"""`bfloat16` and `float16`: computed as accurately as the reference? On the real XLA path, with exact as arbiter."""
+
+import functools
+
+import numpy as np
+
+from parity.case import Example
+from parity.checks.finding import Check, Finding, Run, judged
+from parity.checks.subject import Outputs, Subject
+from parity.error import measure
+from parity.tolerance import Tolerances
+
+
+def start(dtype: str, subject: Subject, tolerances: Tolerances) -> Run:
+    """Compare both sides' distances from the truth, on parameters and inputs as half precision holds them.
+
+    The truth is the reference in float64 on those same numbers: rounding them is neither side's error. This judges
+    the backend, not the casts, to which an error ratio is blind: XLA may keep float32 between operations that it
+    fuses, and softmax in bfloat16 passes. `rounded:<dtype>` judges the casts, and the places of what overflows: where
+    the reference overflows and the truth does not, there is no accuracy to compare, and fused float32 may be finite.
+    """
+
+    def judge(example: Example) -> Finding:
+        exact = subject.exact_outputs_of(example, dtype)
+        reference = subject.reference_outputs(example, dtype)
+        if _overflows(reference, exact):
+            return Finding(passed=True)
+        port = subject.working_outputs(example, dtype)
+        finding = judged(subject, dtype, measure(reference, port, exact=exact), tolerances)
+        if finding.passed:
+            return finding
+        spread = subject.spread(example, dtype)
+        return judged(subject, dtype, measure(reference, port, exact=exact, spread=spread), tolerances)
+
+    return Run(judge)
+
+
+def _overflows(reference: Outputs, exact: Outputs) -> bool:
+    return any(bool((np.isfinite(y) & ~np.isfinite(reference[name].astype(np.float64))).any())
+               for name, y in exact.items() if y.dtype.kind == "f")  # fmt: skip
+
+
+bfloat16, float16 = (
+    Check(
+        name=dtype,
+        question="as accurate as the reference?",
+        start=functools.partial(start, dtype),
+        compiles=True,
+        configurations=2,
+        deep=dtype == "float16",
+        variants=False,
+    )
+    for dtype in ("bfloat16", "float16")
+)
