@@ -51,6 +51,25 @@ class Tolerances:
         own = self.layers.get(case, {}).get(check, {})
         return tuple({**self.defaults.get(check, {}), **own}.values())
 
+    def beyond(self) -> "Tolerances":
+        """Bounds for sizes that calibration did not draw, such as a real checkpoint's.
+
+        An rtol grows with widths and depths, so a layer's bound counts where it has a default and is looser; the
+        defaults judge all else.
+        """
+        layers = {
+            case: {
+                check: {
+                    name: bound
+                    for name, bound in own.items()
+                    if name in self.defaults.get(check, {}) and bound.value > self.defaults[check][name].value
+                }
+                for check, own in checks.items()
+            }
+            for case, checks in self.layers.items()
+        }
+        return dataclasses.replace(self, layers=layers)
+
     def judge(self, case: str, check: str, error: Error) -> Verdict:
         """Hold measured values against the bounds; NaN is never within one."""
         bounds = self.bounds(case, check)

@@ -145,6 +145,22 @@ def test_the_ratio_that_is_kept_is_the_smallest_that_passes() -> None:
     assert runner.run(case, "float32").status == "passed"
 
 
+def test_a_result_holds_the_smallest_bound_that_would_pass() -> None:
+    """In JSON too: with it as the bound the same run passes, a little below it fails."""
+
+    class Off(gain.Port):
+        def __call__(self, x: Any) -> Any:
+            return super().__call__(x) + 1e-8
+
+    case = gain.case(port=lambda config, dtype, rngs: Off(config["width"], dtype))
+    runner = gain.runner(case)
+    runner.tolerances = gain.tolerances(exact={"rtol": 1e-2})
+    measured = json.loads(runner.run(case, "exact").model_dump_json())["measured"]["rtol"]
+    for share, status in ((1.0, "passed"), (0.999, "failed")):
+        runner.tolerances = gain.tolerances(exact={"rtol": measured * share})
+        assert runner.run(case, "exact").status == status
+
+
 def test_one_seed_means_one_calibration() -> None:
     """The same numbers again, and the worst of more examples is never smaller."""
     first, second = (calibrated(workspace(gain.case())) for _ in range(2))
