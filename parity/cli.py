@@ -127,7 +127,7 @@ def replay(case: str, token: Token, check: Check = "exact") -> None:
 def calibrate(
     port: Annotated[str, typer.Argument(metavar="PORT", help="Whose bounds: llama.")],
     cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="mlp, llama/mlp; none: all.")] = None,
-    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Distinct examples a check and seed.")] = 600,
+    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Distinct examples a check and seed.")] = 400,
     seeds: Annotated[int, typer.Option(min=1, metavar="K", help="How many seeds, each with other configurations.")] = 5,
     write: Annotated[bool, typer.Option("--write", help="Write tolerances.yaml.")] = False,
     loosen: Annotated[bool, typer.Option("--loosen", help="Let bounds be looser than before; needs --why.")] = False,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from parity.case import Case, Example, Variant
 from parity.checks.finding import Check, Finding, Run
 from parity.checks.subject import Subject
 from parity.errors import StaleEdit
-from parity.measure.bounds import LEAST_RATIO
+from parity.measure.bounds import least
 from parity.reference import one_thread
 from parity.results import Limit, Model, Result
 from parity.run import CHECKS, Runner, Settings, replay_command
@@ -19,7 +19,6 @@ from parity.session import Hooks, Workspace
 from parity.tolerance import MEASURES, Tolerances
 
 QUANTILES = (0.5, 0.99)
-FOLLOWED = {"ratio": LEAST_RATIO}  # measures with a second look -> the bound that is followed from
 VARIANT_SHARE = 10  # a variant is measured on one of so many examples: it differs from the port in rounding alone
 
 
@@ -55,7 +54,7 @@ def measure(
         seeds: each draws other configurations, other examples.
         hooks: told of every check and seed.
     """
-    records = [_Record(case, CHECKS[name]) for name in checks_of(case)]
+    records = [_Record(case, CHECKS[name], _values(workspace.tolerances, name)) for name in checks_of(case)]
     with one_thread():
         for number, seed in enumerate(seeds):
             runner = Runner(workspace.registry, Tolerances({}, {}), Settings(examples, seed))
@@ -76,14 +75,15 @@ def checks_of(case: Case) -> tuple[str, ...]:
 class _Record:
     """What one check has measured so far, under bounds that follow the worst.
 
-    The smallest ratio that passes an example is the one that the check finds in its second look, when it holds a port
-    against the reference's own program under random rounding. It looks again only at what is beyond its bound. So the
-    bound it is given here is the worst ratio up to now (at least `LEAST_RATIO`, below which none is proposed): then
-    every example that could be the worst is looked at twice, and no other. All other measures are let pass.
+    The smallest bound that passes an example is what the check finds in its second look, if it has one, when it holds
+    a port against the reference's own program under random rounding. It looks again only at what is beyond its bounds.
+    So the bounds it is given here are the worst values up to now (at least those below which none is proposed): then
+    every example that could be the worst is looked at twice, and few others.
     """
 
     case: Case
     check: Check
+    defaults: Mapping[str, float]
     values: dict[str, list[float]] = dataclasses.field(default_factory=dict[str, list[float]])
     worst: dict[str, tuple[float, str]] = dataclasses.field(default_factory=dict[str, tuple[float, str]])
     trouble: str | None = None
@@ -92,7 +92,7 @@ class _Record:
 
     def __post_init__(self) -> None:
         for name in MEASURES[self.check.name]:
-            self.bounds[name] = _limit(name, FOLLOWED.get(name, math.inf))
+            self.bounds[name] = _limit(name, least(self.check.name, name, self.defaults.get(name)))
 
     def run(self, runner: Runner, subject: Subject, *, hooks: Hooks) -> None:
         """The port as it is, with one seed."""
@@ -139,7 +139,7 @@ class _Record:
         return dataclasses.replace(finding, passed=True)
 
     def _follow(self, name: str, value: float) -> None:
-        if name in FOLLOWED:
+        if name in self.bounds:
             self.bounds[name] = _limit(name, max(value, self.bounds[name].value))
 
     def measured(self, seeds: int) -> Measured:
@@ -159,6 +159,10 @@ class _Record:
             },
             trouble=self.trouble,
         )
+
+
+def _values(tolerances: Tolerances, check: str) -> dict[str, float]:
+    return {name: bound.value for name, bound in tolerances.defaults.get(check, {}).items()}
 
 
 def _limit(name: str, value: float) -> Limit:

@@ -10,8 +10,8 @@ from parity.report.terminal import console_of, print_as_is, text_of
 
 COLOURS = {"refused": "bold red", "looser": "yellow", "tighter": "green", "new": "green", "none": "dim"}
 RULE = (
-    "A bound is the worst of all clean examples times 2 (ratio; at least 2) or times 8 (rtol), rounded up to two "
-    "digits. One that stands is kept while the worst ratio, or twice the worst rtol, is within it."
+    "A bound is the worst of all clean examples times 2 (ratio; at least 2), 8 (rtol) or 1000 (rtol of exact "
+    "arithmetic), rounded up to two digits. One that stands is kept while the worst times 1, 2 or 10 is within it."
 )
 
 

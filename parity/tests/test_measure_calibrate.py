@@ -108,6 +108,19 @@ def test_a_bound_has_a_least_value() -> None:
     assert (found.verdict, found.new) == ("tighter", 1e-13)
 
 
+def test_exact_arithmetic_has_more_room() -> None:
+    """Its bound is a thousand times the worst, and never above the default without leave."""
+    default = Limit(name="rtol", value=1e-10, where="here")
+
+    def exact(worst: float) -> tuple[str, Any]:
+        found = propose("toy/gain", "exact", "rtol", worst=worst, old=default, default=default)
+        return found.verdict, found.new
+
+    assert exact(6.1e-15) == ("tighter", 6.1e-12)
+    assert exact(2.8e-12) == ("kept", 1e-10)
+    assert exact(1.1e-11) == ("refused", 1e-10)
+
+
 def test_what_judges_nothing_is_not_proposed() -> None:
     """An rtol of 0.1 or more, a value that is no number, a measure that no rule knows."""
     assert proposed(0.02, None) == ("none", None)
@@ -356,7 +369,7 @@ def test_the_table_says_the_rule_and_the_reason() -> None:
     """And how many were refused."""
     tight = workspace(gain.case(), layers={"toy/gain": {"float32": {"rtol": 1e-9}}})
     text = " ".join(report.render(calibrated(tight)).split())
-    assert "times 2 (ratio; at least 2) or times 8 (rtol)" in text
+    assert "times 2 (ratio; at least 2), 8 (rtol) or 1000" in text
     assert "toy/gain[float32] refused:" in text
     assert "2 entries over 48 examples, 1 refused; nothing was written" in text
 
