@@ -1,6 +1,7 @@
-"""The command line: `parity list | check | replay`. Thin; torch and jax are imported only by what runs something."""
+"""The command line: `parity list | check | replay | calibrate`. Thin; torch and jax are imported only where needed."""
 
 import contextlib
+import datetime
 import os
 import shutil
 import sys
@@ -157,6 +158,74 @@ def bench(
         _deliver(found.model_dump_json(indent=2) + "\n", json)
     if picture:
         write_whole(picture, report.picture(found))
+
+
+@app.command()
+def calibrate(
+    port: Annotated[str, typer.Argument(metavar="PORT", help="Whose bounds: llama.")],
+    cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="mlp, llama/mlp; none: all.")] = None,
+    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Distinct examples a check and seed.")] = 400,
+    seeds: Annotated[int, typer.Option(min=1, metavar="K", help="How many seeds, each with other configurations.")] = 5,
+    write: Annotated[bool, typer.Option("--write", help="Write tolerances.yaml.")] = False,
+    loosen: Annotated[bool, typer.Option("--loosen", help="Let bounds be looser than before; needs --why.")] = False,
+    why: Annotated[str | None, typer.Option(metavar="TEXT", help="The reason, kept in tolerances.yaml.")] = None,
+    json: Json = None,
+) -> None:
+    """Measure clean runs and propose bounds for each layer. Exit status: 0, or 1 where a proposal was refused."""
+    from parity import session
+    from parity.measure import calibrate, entries
+    from parity.report import calibration, live
+    from parity.report.files import check_writable, write_whole
+
+    if loosen != bool(why and why.strip()):
+        raise BadInput("--loosen and --why TEXT go together: a bound is loosened for a reason, or not at all")
+    workspace = session.load()
+    path = workspace.registry.root / "tolerances.yaml"
+    if write:
+        check_writable(path)
+    if json not in (None, "-"):
+        check_writable(Path(json))
+    chosen = calibrate.select(workspace.registry, port, cases or ())
+    with live.progress(calibrate.steps(chosen, seeds)) as hooks:
+        found = calibrate.calibrate(workspace, chosen, examples=examples, seeds=seeds, loosen=loosen, hooks=hooks)
+    if write:
+        versions = {name: session.version(name) for name in entries.VERSIONS}
+        made = entries.rewritten(path.read_text(), found, why=why or "", versions=versions, date=datetime.date.today())
+        write_whole(path, made)
+    stream = sys.stderr if json == "-" else sys.stdout
+    _write(calibration.render(found, width=_width(), color=_color(stream), written=write), stream)
+    if json:
+        _deliver(found.model_dump_json(indent=2) + "\n", json)
+    raise typer.Exit(found.exit_status)
+
+
+@app.command(hidden=True)
+def soak(
+    cases: Names = None,
+    checks: Checks = None,
+    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Distinct examples in all.")] = 200_000,
+    seeds: Annotated[int, typer.Option(min=1, metavar="K", help="How many seeds share them.")] = 20,
+    first: Annotated[int, typer.Option(min=0, metavar="N", help="The first seed.")] = 100,
+    json: Json = None,
+) -> None:
+    """Run the checks that have bounds over many seeds. Exit status: 0 no false alarm, 1 one or more."""
+    from parity import session
+    from parity.measure import soak
+    from parity.report import live
+    from parity.report import soak as report
+    from parity.report.files import check_writable
+
+    if json not in (None, "-"):
+        check_writable(Path(json))
+    workspace = session.load()
+    asked = soak.asked(workspace, cases or (), checks or (), examples=examples, seeds=range(first, first + seeds))
+    with live.progress(asked.runs) as hooks:
+        found = soak.soak(workspace, asked, hooks=hooks)
+    stream = sys.stderr if json == "-" else sys.stdout
+    _write(report.render(found, width=_width(), color=_color(stream)), stream)
+    if json:
+        _deliver(found.model_dump_json(indent=2) + "\n", json)
+    raise typer.Exit(found.exit_status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

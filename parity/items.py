@@ -78,6 +78,7 @@ class Runs:
             registry = root.workspace.registry
             own = [(registry.cases[i.case], i.check) for i in items if i.root is root and i.case in registry.cases]
             self.not_checked += session.not_checked(registry, own, registry.broken)
+            self.not_checked += session.stale(root.workspace, {case.name for case, _ in own})
         self.environment = session.describe_environment() if items else {}
 
     def add(self, payload: Payload) -> None:

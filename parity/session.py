@@ -17,6 +17,7 @@ from parity import registry as registries
 from parity import tolerance
 from parity.case import Case
 from parity.errors import BadInput
+from parity.fingerprint import fingerprint
 from parity.registry import Broken, Registry, nearest
 from parity.results import Result, Results
 from parity.tolerance import Tolerances
@@ -148,7 +149,7 @@ def run(
                 hooks.on_result(results[-1])
     except KeyboardInterrupt:
         interrupted = True
-    notes = list(selection.not_checked)
+    notes = [*selection.not_checked, *stale(workspace, {case.name for case, _ in selection.pairs})]
     if missing := len(selection.pairs) + len(selection.broken) - len(results):
         notes.insert(
             0, f"{missing} checks were not run: {'interrupted' if interrupted else 'stopped at the first failure'}"
@@ -209,6 +210,18 @@ def not_checked(registry: Registry, pairs: Pairs, broken: Collection[Broken] = (
             yield from (f"{name}: {variant} need not pass {kind}: {why}" for kind, why in equivalent.excused.items())
 
 
+def stale(workspace: Workspace, cases: Collection[str]) -> Iterator[str]:
+    """Tolerances of these cases that were measured on other code than there is now, a line a case."""
+    registry, tolerances = workspace.registry, workspace.tolerances
+    known = [registry.cases[name] for name in cases if name in tolerances.measured and name in registry.cases]
+    found = tolerance.stale(tolerances, {case.name: fingerprint(registry, case) for case in known})
+    for case in sorted(known, key=lambda case: case.name):
+        if checks := [check for name, check in found if name == case.name]:
+            port, _, layer = case.name.partition("/")
+            command = f"parity calibrate {port} {layer} --write"
+            yield f"the bounds of {case.name}[{', '.join(checks)}] were measured on other code: {command}"
+
+
 def describe_environment() -> dict[str, Any]:
     """Where a run took place: versions, threads, devices. Imports jax."""
     from parity.port import cache
@@ -224,8 +237,10 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def version() -> str:
-    """parity's own version, also where it runs from a checkout that was never installed."""
+def version(package: str = "parity") -> str:
+    """A package's version, or 'none'; parity's own also where it runs from a checkout that was never installed."""
+    if package != "parity":
+        return _version(package)
     if (found := _version("parity")) != "none":
         return found
     pyproject = Path(__file__).parents[1] / "pyproject.toml"

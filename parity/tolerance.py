@@ -42,15 +42,40 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Tolerances:
-    """Bounds by check, and by case and check; read with `read`, which validates them."""
+    """Bounds by check, and by case and check; read with `read`, which validates them.
+
+    `measured`: by case and check, what calibration found and where, as it stands in the file.
+    """
 
     defaults: Mapping[str, Mapping[str, Limit]]
     layers: Mapping[str, Mapping[str, Mapping[str, Limit]]]
+    measured: Mapping[str, Mapping[str, Mapping[str, Any]]] = dataclasses.field(
+        default_factory=dict[str, Mapping[str, Mapping[str, Any]]]
+    )
 
     def bounds(self, case: str, check: str) -> tuple[Limit, ...]:
         """What judges a check of a case: its own bounds, and the defaults of measures it does not name."""
         own = self.layers.get(case, {}).get(check, {})
         return tuple({**self.defaults.get(check, {}), **own}.values())
+
+    def beyond(self) -> "Tolerances":
+        """Bounds for sizes that calibration did not draw, such as a real checkpoint's.
+
+        An rtol grows with widths and depths, so a layer's bound counts where it has a default and is looser; the
+        defaults judge all else.
+        """
+        layers = {
+            case: {
+                check: {
+                    name: bound
+                    for name, bound in own.items()
+                    if name in self.defaults.get(check, {}) and bound.value > self.defaults[check][name].value
+                }
+                for check, own in checks.items()
+            }
+            for case, checks in self.layers.items()
+        }
+        return dataclasses.replace(self, layers=layers)
 
     def judge(self, case: str, check: str, error: Error) -> Verdict:
         """Hold measured values against the bounds; NaN is never within one."""
@@ -60,6 +85,21 @@ class Tolerances:
         shares = [(_share(error.measures.get(bound.name, 0.0), bound.value), bound) for bound in bounds]
         used, limit = max(shares, key=lambda share: share[0])
         return Verdict(used, limit)
+
+
+def stale(tolerances: Tolerances, fingerprints: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The (case, check) whose bounds were measured on other code than there is now.
+
+    Args:
+        tolerances: with what was measured.
+        fingerprints: by case, of the code as it is; a case that is not among them is not looked at.
+    """
+    return tuple(
+        (case, check)
+        for case, entries in tolerances.measured.items()
+        for check, measured in entries.items()
+        if case in fingerprints and str(measured.get("fingerprint")) != fingerprints[case]
+    )
 
 
 def read(root: Path, cases: Collection[str], broken: Collection[str] = ()) -> Tolerances:
@@ -91,6 +131,7 @@ def read(root: Path, cases: Collection[str], broken: Collection[str] = ()) -> To
         check: _bounds(check, entry, line) for check, entry, line in _entries(top, "defaults") if _check(check, line)
     }
     layers: dict[str, dict[str, dict[str, Limit]]] = {}
+    measured: dict[str, dict[str, Mapping[str, Any]]] = {}
     for case, entry, line in _entries(top, "layers"):
         if case not in cases and case.partition("/")[0] not in broken:
             raise BadInput(f"{FILE}:{line}: unknown case {case!r}{nearest(case, cases)}")
@@ -98,7 +139,18 @@ def read(root: Path, cases: Collection[str], broken: Collection[str] = ()) -> To
         for check, bound, at in _items(_mapping(entry, line, case)):
             _check(check, at)
             layers[case][check] = _bounds(check, bound, at, defaults.get(check, {}))
-    return Tolerances(defaults, layers)
+            if "measured" in bound:
+                measured.setdefault(case, {})[check] = bound["measured"]
+    return Tolerances(defaults, layers, measured)
+
+
+def passing(measured: float) -> float:
+    """The smallest bound of two digits that a measured value passes."""
+    if not math.isfinite(measured) or measured <= 0:
+        return measured
+    unit = 10.0 ** (math.floor(math.log10(measured)) - 1)
+    rounded = float(f"{measured:.1e}")
+    return rounded if rounded >= measured else float(f"{rounded + unit:.1e}")
 
 
 def _bounds(check: str, entry: Any, line: int, defaults: Mapping[str, Limit] | None = None) -> dict[str, Limit]:

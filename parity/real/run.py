@@ -150,7 +150,13 @@ def _results(
     truth = build_reference(whole, config, dtype="float64")
     truth.fill({name: x.astype(np.float64) for name, x in tensors.items()})
     layers = Layers(
-        workspace.registry, workspace.tolerances, whole, config, reference=reference, truth=truth, leaves=leaves
+        workspace.registry,
+        workspace.tolerances.beyond(),
+        whole,
+        config,
+        reference=reference,
+        truth=truth,
+        leaves=leaves,
     )
     count = itertools.count(1)
     asked = len(layers.places) * len(sets)

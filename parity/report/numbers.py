@@ -1,8 +1,9 @@
 """Numbers as a reader wants them: as few digits as say enough."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
+
+from parity.tolerance import passing as passing
 
 Node = Mapping[str, Any]
 
@@ -14,15 +15,6 @@ def share(used: float | None) -> str:
     if used == 0 or 0.005 <= used < 1000:
         return f"{used:.2f}" if used < 10 else f"{used:.0f}"
     return f"{used:.0e}"
-
-
-def passing(measured: float) -> float:
-    """The smallest bound of two digits that a measured value passes."""
-    if not math.isfinite(measured) or measured <= 0:
-        return measured
-    unit = 10.0 ** (math.floor(math.log10(measured)) - 1)
-    rounded = float(f"{measured:.1e}")
-    return rounded if rounded >= measured else float(f"{rounded + unit:.1e}")
 
 
 def apart(*values: float) -> list[str]:

@@ -180,6 +180,15 @@ def test_spread_counts_as_the_references_error() -> None:
     assert measure(reference, port, exact=exact, spread=tiny).measures["ratio"] == pytest.approx(2**-12 / (FLOOR * U))
 
 
+def test_what_the_reference_itself_loses_is_no_rtol() -> None:
+    """Each side may stray four times as far as the program does under random rounding; what is beyond counts."""
+    exact, reference, port = one([1.0, 1.0]), one([1.0, 1.0], np.float32), one([1.0 + 2**-12] * 2, np.float32)
+    assert measure(reference, port, exact=exact).measures["rtol"] == 2**-12
+    assert measure(reference, port, exact=exact, spread=one([2**-15, 0.0])).measures["rtol"] == 0.0
+    assert measure(reference, port, exact=exact, spread=one([-(2**-16)] * 2)).measures["rtol"] == 2**-13
+    assert measure(reference, port, exact=exact, spread=one([0.0, 0.0])).measures["rtol"] == 2**-12
+
+
 def test_better_than_the_reference_is_less_than_one() -> None:
     """A port may be nearer to the truth than its reference, and one that equals it is 1."""
     exact, reference = one([1.0]), one([1.0 + 2**-10], np.float32)

@@ -80,6 +80,17 @@ def test_a_looser_bound_without_a_reason(tmp_path: Path) -> None:
     written(tmp_path, f"{DEFAULTS}layers:\n  toy/gain:\n    exact: {{rtol: 1.0e-10}}\n")
 
 
+def test_beyond_what_was_calibrated_the_defaults_judge(tmp_path: Path) -> None:
+    """A layer's own bound counts where it is looser than a default, for a reason; an rtol without one does not."""
+    tolerances = written(
+        tmp_path,
+        f"{DEFAULTS}layers:\n  toy/gain:\n    float32: {{ratio: 2, rtol: 2.0e-7}}\n"
+        '  toy/norm:\n    exact: {rtol: 1.0e-6, why: "bakes its table in float32"}\n',
+    ).beyond()
+    assert [(bound.name, bound.value) for bound in tolerances.bounds("toy/gain", "float32")] == [("ratio", 4.0)]
+    assert [(bound.name, bound.value) for bound in tolerances.bounds("toy/norm", "exact")] == [("rtol", 1e-6)]
+
+
 BROKEN = {
     "scalar": ("3\n", "tolerances.yaml:1: the file must be a mapping of names, not int '3'"),
     "list": ("- 1\n- 2\n", "tolerances.yaml:1: the file must be a mapping of names, not CommentedSeq '[1, 2]'"),
