@@ -74,9 +74,10 @@ def replay(workspace: Workspace, name: str, example: Example, *, check: str = "e
     if dtype != "float64":
         run = subject.rounded_outputs if asked not in WORKING else subject.working_outputs
         run_port = functools.partial(run, dtype=dtype.removeprefix("rounded:"))
+    exact_reference = functools.partial(subject.exact_outputs_of, dtype=dtype.removeprefix("rounded:"))
     with one_thread(), cache.persistent(), subject.patched():
         finding = runner.judge(subject, asked, example)
-        exact = tried(lambda: subject.reference_outputs(example, "float64"), "the exact reference")
+        exact = tried(lambda: exact_reference(example), "the exact reference")
         return Replay(
             case=case.name,
             check=check,

@@ -1,5 +1,6 @@
 """One function runs (case, check) -> Result; everything that runs checks calls it."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -87,8 +88,12 @@ class Runner:
         return self._subject
 
     def judge(self, subject: Subject, check: str, example: Example) -> Finding:
-        """One check of one example."""
-        return judged(CHECKS[check].start(subject, self.tolerances).judge, example)
+        """One check of one example, explained where it fails."""
+        run = CHECKS[check].start(subject, self.tolerances)
+        finding = judged(run.judge, example)
+        if finding.passed or finding.kind != "verdict":
+            return finding
+        return dataclasses.replace(finding, message=run.explain(example, finding))
 
     def pool(self, check: Check, *, few: bool = False) -> tuple[Any, ...]:
         """The configurations and forms that a check draws its examples from."""

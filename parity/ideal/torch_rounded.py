@@ -24,6 +24,7 @@ _LEGACY: dict[Any, torch.dtype] = {torch.FloatTensor: torch.float64, "torch.Floa
 _INNER = (os.path.join("parity", "ideal", ""), os.path.join("site-packages", "torch", ""))
 # What changes the dtype of values and nothing else.
 _CASTS = frozenset(("_to_copy", "copy_", "copy", "to"))
+_declared: dict[Any, tuple[Any, ...]] = {}  # an operation and its operands' dtypes -> its results' dtypes
 
 
 def _type(tensor: torch.Tensor, dtype: Any = None, *args: Any, **options: Any) -> Any:
@@ -50,9 +51,8 @@ class RoundedMode(TorchDispatchMode):
     """
 
     def __init__(self, record: list[Rounding] | None = None) -> None:
-        """Start with nothing known; `record` takes in every rounded result."""
+        """Add every rounded result to `record`, if there is one."""
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  # untyped in torch
-        self._declared: dict[Any, tuple[Any, ...]] = {}
         self._record = record
 
     def __torch_dispatch__(
@@ -78,14 +78,15 @@ class RoundedMode(TorchDispatchMode):
             for x, dtype in zip(results, declared, strict=True)
         )
 
-    def _dtypes(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    @staticmethod
+    def _dtypes(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """The dtype of each result of the real operation; None for what is no tensor."""
         key = (func, *map(_form, args), *((name, _form(value)) for name, value in kwargs.items()))
-        if key not in self._declared:
+        if key not in _declared:
             results = func(*args, **kwargs)
             results = (results,) if isinstance(results, torch.Tensor) else results
-            self._declared[key] = tuple(getattr(x, "dtype", None) for x in results)
-        return self._declared[key]
+            _declared[key] = tuple(getattr(x, "dtype", None) for x in results)
+        return _declared[key]
 
 
 @contextlib.contextmanager
