@@ -38,11 +38,11 @@ model = parity.Case(
             LlamaModel.__call__, ("for layer in self.layers:", "for layer in self.layers[::-1]:")
         ),
         "first_layer_for_all": parity.edit(
-            LlamaModel.__call__, ("layer.with_weights(", "self.layers[0].with_weights(")
+            LlamaModel.__call__, ("step(layer,", "step(self.layers[0],")
         ),
         "last_layer_skipped": parity.edit(
             LlamaModel.__call__,
-            ("x_BLD, weights_BNLM = layer.with_weights(", "y_BLD, weights_BNLM = layer.with_weights("),
+            ("x_BLD, weights_BNLM = step(", "y_BLD, weights_BNLM = step("),
             (
                 "attentions.append(weights_BNLM)",
                 "x_BLD = y_BLD if len(states) < max(len(self.layers), 2) else x_BLD; attentions.append(weights_BNLM)",
