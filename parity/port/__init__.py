@@ -2,8 +2,13 @@
 
 from parity.port.build import Port as Port
 from parity.port.build import build as build
+from parity.port.effects import effects as effects
 from parity.port.run import Compiled as Compiled
 from parity.port.run import Traced as Traced
 from parity.port.run import compiled as compiled
 from parity.port.run import form as form
 from parity.port.run import traced as traced
+from parity.port.transform import by_row as by_row
+from parity.port.transform import eager as eager
+from parity.port.transform import gradient as gradient
+from parity.port.transform import recomputed as recomputed

@@ -1,7 +1,7 @@
 """A port traced for exact evaluation, compiled for the real backend, or asked only for the form of its outputs."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import jax
@@ -13,6 +13,7 @@ from parity.port.build import Port
 
 Array = npt.NDArray[Any]
 Outputs = dict[str, Array]
+Call = Callable[[list[Any], dict[str, Any]], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +45,27 @@ class Compiled:
         return {name: np.asarray(x) for name, x in _named(outputs)}
 
 
-def traced(port: Port, inputs: Mapping[str, Any]) -> Traced:
-    """Trace a float64 port on abstract parameters and these inputs' shapes."""
+def traced(port: Port, inputs: Mapping[str, Any], transform: Callable[[Call], Call] = lambda call: call) -> Traced:
+    """Trace a float64 port on abstract parameters and these inputs' shapes.
+
+    Args:
+        port: built in float64.
+        inputs: arrays, whose shapes count, and static values.
+        transform: makes another function of the one that is traced: (parameters, arrays) -> outputs by name.
+    """
     arrays, static = _split(inputs, "float64")
     names: list[str] = []
 
-    def call(parameters: list[Any], inputs: dict[str, Any]) -> Any:
-        outputs = list(_named(port.call(parameters, {**inputs, **static})))
-        names.extend(name for name, _ in outputs)
-        return [x for _, x in outputs]
+    def call(parameters: list[Any], arrays: dict[str, Any]) -> dict[str, Any]:
+        return dict(_named(port.call(parameters, {**arrays, **static})))
+
+    def flat(parameters: list[Any], arrays: dict[str, Any]) -> list[Any]:
+        outputs = transform(call)(parameters, arrays)
+        names.extend(outputs)
+        return list(outputs.values())
 
     with jax.enable_x64(True):
-        program = Program(jax.make_jaxpr(call)(_abstract(port), arrays))
+        program = Program(jax.make_jaxpr(flat)(_abstract(port), arrays))
     return Traced(program, tuple(names))
 
 
