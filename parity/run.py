@@ -7,7 +7,7 @@ from typing import Any
 
 from parity import draw
 from parity.case import Case, Example, Variant
-from parity.checks import exact, float32, structure, transfer
+from parity.checks import exact, float32, structure, transfer, transforms
 from parity.checks.finding import Check, Finding
 from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
@@ -19,7 +19,10 @@ from parity.search import crash as crash
 from parity.search import judged, search, shrink
 from parity.tolerance import Tolerances
 
-CHECKS: Mapping[str, Check] = {c.name: c for c in (transfer.check, structure.check, exact.check, float32.check)}
+CHECKS: Mapping[str, Check] = {
+    c.name: c for c in (transfer.check, structure.check, exact.check, float32.check, transforms.check)
+}
+FEW = 2  # configurations for a variant that must be accepted, where each one compiles or is traced anew
 COMPILED = 4  # configurations that a check on the real backend draws its examples from: each one compiles
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
 Progress = Callable[[int, int], None]
@@ -79,7 +82,9 @@ class Runner:
 
     def pool(self, check: Check, *, few: bool = False) -> tuple[Any, ...]:
         """The configurations and forms that a check draws its examples from."""
-        return self._pool[: (2 if few else COMPILED)] if check.compiles else self._pool
+        if few and (check.compiles or check.traces):
+            return self._pool[:FEW]
+        return self._pool[:COMPILED] if check.compiles else self._pool
 
     def _ask(self, subject: Subject, check: Check, progress: Progress, *, few: bool = False) -> Result:
         """A check of a subject: many examples, the worst of them, and on a failure the smallest that shows it."""

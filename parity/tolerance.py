@@ -15,7 +15,11 @@ from parity.registry import ROOT_FILE as FILE
 from parity.registry import nearest
 from parity.results import Limit
 
-MEASURES: Mapping[str, tuple[str, ...]] = {"exact": ("rtol",), "float32": ("ratio", "rtol")}
+MEASURES: Mapping[str, tuple[str, ...]] = {
+    "exact": ("rtol",),
+    "float32": ("ratio", "rtol"),
+    "transforms": ("rtol", "ratio"),
+}
 _KEYS = ("why", "measured")
 _MEASURED = ("examples", "seeds", "versions", "date", "fingerprint")
 _LOOSEST = 0.1  # a relative bound from here on judges nothing

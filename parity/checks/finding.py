@@ -42,12 +42,14 @@ class Check:
         question: what it asks, in a few words.
         start: makes a run of it for one subject.
         compiles: whether it compiles for the real backend: its examples come from few configurations then.
+        traces: whether it traces programs that no other check shares: a variant's examples come from few then.
     """
 
     name: str
     question: str
     start: Callable[[Subject, Tolerances], Run]
     compiles: bool = False
+    traces: bool = False
 
 
 def judged(subject: Subject, check: str, error: Error, tolerances: Tolerances) -> Finding:

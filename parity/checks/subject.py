@@ -117,8 +117,21 @@ class Subject:
 
     def traced(self, example: Example, inputs: Mapping[str, Any]) -> Traced:
         """The port's exact program for an example's configuration and shapes."""
+        return self.program("trace", example, inputs, traced)
+
+    def program(
+        self, kind: str, example: Example, inputs: Mapping[str, Any], make: Callable[[Port, Mapping[str, Any]], Traced]
+    ) -> Traced:
+        """An exact program made of the port in a way that `kind` names: one for each configuration and shapes.
+
+        Args:
+            kind: names what `make` makes.
+            example: its configuration counts.
+            inputs: by the port's names.
+            make: the port in float64, and inputs -> the program.
+        """
         module = self.port(example.config, "float64")
-        return _kept(self._port, ("trace", _key(example.config), _shapes(inputs)), lambda: traced(module, inputs))
+        return _kept(self._port, (kind, _key(example.config), _shapes(inputs)), lambda: make(module, inputs))
 
     def working_outputs(self, example: Example, dtype: str) -> Outputs:
         """Run the port on the real backend, compiled once per configuration and form."""
@@ -144,9 +157,12 @@ class Subject:
         module.fill({name: x.astype(dtype) for name, x in parameters.items()})
         return module.run({name: values.arrays(tree, dtype) for name, tree in example.inputs.items()})
 
+    def renamed(self, inputs: Mapping[str, T]) -> dict[str, T]:
+        """Inputs by the port's names instead of the reference's."""
+        return {self.case.arguments.get(name, name): tree for name, tree in inputs.items()}
+
     def _port_inputs(self, example: Example, dtype: str) -> dict[str, Any]:
-        names = self.case.arguments
-        return {names.get(name, name): values.arrays(tree, dtype) for name, tree in example.inputs.items()}
+        return self.renamed({name: values.arrays(tree, dtype) for name, tree in example.inputs.items()})
 
 
 class _Outputs:

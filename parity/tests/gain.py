@@ -74,7 +74,12 @@ def registry(*cases: parity.Case) -> Registry:
 
 def tolerances(**defaults: Mapping[str, float]) -> Tolerances:
     """Bounds for every case: those of a new port, or others."""
-    bounds: dict[str, Mapping[str, float]] = {"exact": {"rtol": 1e-10}, "float32": {"ratio": 4.0}, **defaults}
+    bounds: dict[str, Mapping[str, float]] = {
+        "exact": {"rtol": 1e-10},
+        "float32": {"ratio": 4.0},
+        "transforms": {"rtol": 1e-10, "ratio": 4.0},
+        **defaults,
+    }
     return Tolerances(
         {
             check: {name: Limit(name=name, value=value, where="here") for name, value in entry.items()}

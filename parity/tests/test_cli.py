@@ -46,8 +46,8 @@ def test_cases_are_listed_bottom_up(call: Call, root: Path) -> None:
     rows = [line.split() for line in out.splitlines()]
     assert status == 0
     assert rows[0] == ["case", "checks", "faults", "equivalents", "parts", "file"]
-    assert rows[1] == ["toy/scale", "6", "1", "1", "-", "case_scale.py"]
-    assert rows[2] == ["toy/pair", "4", "0", "0", "scale", "case_pair.py"]
+    assert rows[1] == ["toy/scale", "7", "1", "1", "-", "case_scale.py"]
+    assert rows[2] == ["toy/pair", "5", "0", "0", "scale", "case_pair.py"]
 
 
 def test_a_right_port_passes_everything(call: Call, root: Path) -> None:
@@ -56,9 +56,9 @@ def test_a_right_port_passes_everything(call: Call, root: Path) -> None:
     status, out, err = call("check", "toy", "--examples", "3")
     lines = out.splitlines()
     assert (status, err) == (0, "")
-    assert lines[0].split() == ["case", "transfer", "structure", "exact", "float32", "rejects", "accepts"]
+    assert lines[0].split() == ["case", "transfer", "structure", "exact", "float32", "transforms", "rejects", "accepts"]
     assert [line.split()[0] for line in lines[1:3]] == ["toy/scale", "toy/pair"]
-    assert any(line.startswith("9 passed, 1 skipped in ") and line.endswith(": all passed") for line in lines)
+    assert any(line.startswith("11 passed, 1 skipped in ") and line.endswith(": all passed") for line in lines)
 
 
 def test_json_alone_stands_on_stdout(call: Call, root: Path) -> None:
@@ -160,11 +160,11 @@ def test_without_a_root_the_missing_file_is_named(call: Call) -> None:
 
 
 def test_broken_tolerances_are_told_with_their_line(call: Call, root: Path) -> None:
-    """An unknown check on line 5."""
+    """An unknown check on line 6."""
     toy.write(root)
     (root / "tolerances.yaml").write_text(toy.TOLERANCES.replace("layers: {}", "layers:\n  toy/scale: {exat: {}}"))
     status, _, err = call("check")
-    assert (status, err) == (2, "parity: error: tolerances.yaml:5: unknown check 'exat'; did you mean 'exact'?\n")
+    assert (status, err) == (2, "parity: error: tolerances.yaml:6: unknown check 'exat'; did you mean 'exact'?\n")
 
 
 def test_a_case_file_that_raises_is_named_and_the_others_run(call: Call, root: Path) -> None:

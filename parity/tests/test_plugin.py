@@ -15,8 +15,11 @@ from parity.tests import toy
 
 pytest_plugins = ["pytester"]
 REPOSITORY = Path(__file__).parents[2]
-SCALE = [f"toy/scale[{c}]" for c in ("transfer", "structure", "exact", "float32", "rejects:adds", "accepts:swaps")]
-PAIR = [f"toy/pair[{c}]" for c in ("transfer", "structure", "exact", "float32")]
+SCALE = [
+    f"toy/scale[{c}]"
+    for c in ("transfer", "structure", "exact", "float32", "transforms", "rejects:adds", "accepts:swaps")
+]
+PAIR = [f"toy/pair[{c}]" for c in ("transfer", "structure", "exact", "float32", "transforms")]
 assert parity.run
 
 
@@ -76,7 +79,7 @@ def test_a_selection_of_nothing_keeps_pytest_s_status(pytester: pytest.Pytester,
 def test_a_right_port_passes_and_its_tolerances_are_shown(pytester: pytest.Pytester, root: Path) -> None:
     """The table by layer and the tolerances stand at the end; a skipped check is a skipped test."""
     result = run(pytester, "-rs")
-    result.assert_outcomes(passed=9, skipped=1)
+    result.assert_outcomes(passed=11, skipped=1)
     result.stdout.fnmatch_lines(["*= parity =*", "case *transfer*accepts", "tolerance *would pass*", "not checked:"])
     result.stdout.fnmatch_lines(["SKIPPED [[]1[]] cases/toy/case_pair.py:1: one check is enough here"])
 

@@ -35,8 +35,11 @@ def test_a_selection_is_bottom_up_with_the_checks_of_a_case_together(root: Path)
     """The leaf first, then what is made of it."""
     registry = session.load(root).registry
     assert ids(session.select(registry)) == [
-        *(f"toy/scale[{c}]" for c in ("transfer", "structure", "exact", "float32", "rejects:adds", "accepts:swaps")),
-        *(f"toy/pair[{c}]" for c in ("transfer", "structure", "exact", "float32")),
+        *(
+            f"toy/scale[{c}]"
+            for c in ("transfer", "structure", "exact", "float32", "transforms", "rejects:adds", "accepts:swaps")
+        ),
+        *(f"toy/pair[{c}]" for c in ("transfer", "structure", "exact", "float32", "transforms")),
     ]
 
 
@@ -68,6 +71,17 @@ def test_a_wrong_name_is_told_with_the_nearest(root: Path, names: list[str], che
     assert str(caught.value) == message
 
 
+def test_a_case_that_declares_neither_batch_nor_laws_is_said_to(root: Path) -> None:
+    """`transforms` has less to ask of it, which must be seen."""
+    path = root / "cases" / "toy" / "case_pair.py"
+    path.write_text(path.read_text().replace('    batch={"x": 0},\n    laws={"rows": case_scale.rows},\n', ""))
+    registry = session.load(root).registry
+    line = "toy/pair declares no batch and no laws: `transforms` does not ask for them"
+    assert line in session.select(registry, ["toy"]).not_checked
+    assert line not in session.select(registry, ["toy"], ["exact"]).not_checked
+    assert not any("toy/scale declares" in said for said in session.select(registry).not_checked)
+
+
 def test_a_right_port_passes_and_what_was_not_checked_is_listed(root: Path) -> None:
     """Skips with their reason, refused fields, equivalents, checks and cases left out."""
     results = session.check("toy/pair", checks=["exact", "structure"], examples=4, root=root)
@@ -79,7 +93,7 @@ def test_a_right_port_passes_and_what_was_not_checked_is_listed(root: Path) -> N
     assert results.not_checked == (
         "toy/pair[structure] was skipped: one check is enough here",
         "not selected: toy/scale",
-        "not asked for: transfer (1), float32 (1)",
+        "not asked for: transfer (1), float32 (1), transforms (1)",
         "toy refuses the field `bias`: it has none",
     )
     assert {"torch", "jax", "flax", "cpus", "threads", "jax_backend"} <= set(results.environment)

@@ -101,7 +101,7 @@ BROKEN = {
     ),
     "unknown_check": (
         f"{DEFAULTS}layers:\n  toy/gain:\n\n    # a comment\n    gradients: {{rtol: 1.0e-10}}\n",
-        "tolerances.yaml:8: unknown check 'gradients'; known: exact, float32",
+        "tolerances.yaml:8: unknown check 'gradients'; known: exact, float32, transforms",
     ),
     "unknown_case": (
         f"{DEFAULTS}layers:\n  toy/gian:\n    exact: {{rtol: 1.0e-11}}\n",

@@ -10,6 +10,7 @@ TOLERANCES = """\
 defaults:
   exact: {rtol: 1.0e-10}
   float32: {ratio: 4}
+  transforms: {rtol: 1.0e-10, ratio: 4}
 layers: {}
 """
 PORT = """\
@@ -58,6 +59,8 @@ def inputs(config, form):
     return st.fixed_dictionaries({"x": draw.floats((2, config["size"]))})
 
 
+rows = parity.Law(twin=lambda call: parity.permuted(call, {"x": 0}, {"*": 0}), why="each row is scaled alone")
+
 scale = parity.Case(
     name="toy/scale",
     reference=lambda config: Reference(config["size"]),
@@ -67,6 +70,8 @@ scale = parity.Case(
     weights=parity.rules({"weight": parity.copy("scale")}),
     faults={"adds": parity.edit(Scale.__call__, ("x * ", "x + "))},
     equivalents={"swaps": parity.same(Scale.__call__, ("x * self.scale", "self.scale * x"), why="a b = b a")},
+    batch={"x": 0},
+    laws={"rows": rows},
     pool=2,
 )
 """
@@ -94,6 +99,8 @@ pair = parity.Case(
     configs=case_scale.configs,
     inputs=case_scale.inputs,
     parts={"a": "toy/scale", "b": "toy/scale"},
+    batch={"x": 0},
+    laws={"rows": case_scale.rows},
     skips={"structure": "one check is enough here"},
     pool=2,
 )
