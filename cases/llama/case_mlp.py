@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 import parity
+from cases.llama import laws
 from cases.llama.palettes import PURE_ACTIVATIONS, batches, configs, port_config, reference_config
 from cases.llama.port.mlp import MLP
 from parity.draw import floats
@@ -28,6 +29,11 @@ mlp = parity.Case(
         {"x": floats((form["batch"], form["length"], config["hidden_size"]))}
     ),
     pool=24,
+    batch={"x": 0},
+    laws={
+        "batch_permuted": laws.rows_permuted(lambda form: {"x": 0}),
+        "positions_permuted": laws.places_permuted({"x": 1}, {"output": 1}),
+    },
     faults={
         "activation_ignored": parity.edit(
             MLP.__call__, ("self.act_fn(self.gate_proj(x))", "jax.nn.silu(self.gate_proj(x))")
@@ -41,6 +47,9 @@ mlp = parity.Case(
         "gate_added": parity.edit(MLP.__call__, ("gate_BLF * up_BLF", "gate_BLF + up_BLF")),
         "down_not_transposed": parity.remap(
             lambda rules: rules | parity.rules({"down_proj.weight": parity.copy("down_proj.kernel")})
+        ),
+        "state_carried_on": parity.edit(
+            MLP.__call__, ("self.up_proj(x)", "self.up_proj(jnp.cumsum(x, axis=1))"), checks=("transforms",)
         ),
         "product_in_bfloat16": parity.edit(
             MLP.__call__,

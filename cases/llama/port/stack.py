@@ -63,4 +63,4 @@ def scanned(
         return y_BLD, (x_BLD if keep_states else None, weights_BNLM if keep_weights else None)
 
     x_BLD, (states, weights) = jax.lax.scan(body, x_BLD, stacked)
-    return x_BLD, list(states) if keep_states else [], list(weights) if keep_weights else []
+    return x_BLD, [] if states is None else list(states), [] if weights is None else list(weights)
