@@ -25,7 +25,7 @@ class LlamaModel(nnx.Module):
     """Token ids to normed hidden states.
 
     Args:
-        scan: run the layers as one loop, see `scanned`; for models of many layers, which XLA else compiles one by one.
+        scan: run the layers as one loop; see `scanned` for what that costs and saves.
         remat: compute each layer's activations again for its gradient, instead of keeping them.
     """
 

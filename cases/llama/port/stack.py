@@ -40,10 +40,12 @@ def scanned(
     keep_states: bool,
     keep_weights: bool,
 ) -> tuple[jax.Array, list[jax.Array], list[jax.Array]]:
-    """All layers as one loop, so that XLA compiles one layer however many there are.
+    """All layers as one loop: the program holds one layer, however many there are.
 
     The parameters keep their places (`layers.0` ...) and are stacked at every call: one more copy of the layers in
-    memory. The loop's carry keeps its dtype, so inputs of another dtype than the layers' need a model with a `dtype`.
+    memory, and a stacking to compile. Measured for the gradient of 32 layers of width 64 on a CPU: traced and lowered
+    in 0.2 s instead of 1.2, compiled in 6.9 s instead of 3.9. So it pays where tracing counts or layers are large.
+    The loop's carry keeps its dtype, so inputs of another dtype than the layers' need a model with a `dtype`.
 
     Args:
         layers: at least one, all of the same structure.
