@@ -13,6 +13,12 @@ from parity.errors import BadInput as BadInput
 from parity.errors import OutputMismatch as OutputMismatch
 from parity.errors import ParityError as ParityError
 from parity.errors import WeightMapError as WeightMapError
+from parity.laws import Call as Call
+from parity.laws import Law as Law
+from parity.laws import Twin as Twin
+from parity.laws import later_changed as later_changed
+from parity.laws import padded as padded
+from parity.laws import permuted as permuted
 from parity.weights import Rules as Rules
 from parity.weights import absent as absent
 from parity.weights import chain as chain

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from parity import values
 from parity.errors import BadInput
+from parity.laws import Law
 from parity.weights import Rules, rules
 
 if TYPE_CHECKING:
@@ -127,6 +128,12 @@ class Case:
         covers: reference classes (or functions) that this case answers for.
         faults: name -> a change of the port that must be rejected.
         equivalents: name -> a change of the port that computes the same function.
+        batch: the batch axis of each input that has one, by the reference's name (the leaves of a tuple alike), where
+            every row of the batch is computed alone and every output has the rows as its first axis. May depend on the
+            config and the form: empty where rows do look at each other.
+        laws: name -> what must hold between two calls of the port.
+        options: name -> another way to build the port that computes the same function from the same parameters, such
+            as a loop over its layers.
         pins: examples that run first every time: each was a bug once, or is an edge that must not be left to chance.
         ignores: output of the reference -> why it is not compared.
         skips: check -> why it does not apply.
@@ -146,6 +153,13 @@ class Case:
     covers: tuple[Any, ...] = ()
     faults: Mapping[str, Variant] = dataclasses.field(default_factory=dict[str, Variant])
     equivalents: Mapping[str, Variant] = dataclasses.field(default_factory=dict[str, Variant])
+    batch: Mapping[str, int] | Callable[[Json, Json], Mapping[str, int]] = dataclasses.field(
+        default_factory=dict[str, int]
+    )
+    laws: Mapping[str, Law] = dataclasses.field(default_factory=dict[str, Law])
+    options: Mapping[str, Callable[[Json, Any, Any], Any]] = dataclasses.field(
+        default_factory=dict[str, Callable[[Json, Any, Any], Any]]
+    )
     pins: tuple[Example, ...] = ()
     ignores: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     skips: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
@@ -158,6 +172,10 @@ class Case:
     def rules(self, config: Json) -> Rules:
         """The case's own weight rules for one configuration."""
         return self.weights if isinstance(self.weights, Rules) else self.weights(config)
+
+    def batch_axes(self, config: Json, form: Json) -> Mapping[str, int]:
+        """The batch axis of each input that has one; empty where rows look at each other."""
+        return self.batch(config, form) if callable(self.batch) else self.batch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

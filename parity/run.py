@@ -8,7 +8,7 @@ from typing import Any
 
 from parity import draw
 from parity.case import Case, Example, Variant
-from parity.checks import exact, float32, gradient, half, rounded, structure, transfer
+from parity.checks import exact, float32, gradient, half, rounded, structure, transfer, transforms
 from parity.checks.finding import Check, Finding
 from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
@@ -31,10 +31,11 @@ CHECKS: Mapping[str, Check] = {
         float32.check,
         half.bfloat16,
         half.float16,
+        transforms.check,
     )
 }
 COMPILED = 3  # configurations that a check on the real backend draws its examples from: each one compiles
-FEW = 4  # configurations that an equivalent is asked about
+FEW = 4  # configurations that an equivalent is asked about, or fewer where each is traced anew
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
 Progress = Callable[[int, int], None]
 
@@ -99,7 +100,9 @@ class Runner:
         """The configurations and forms that a check draws its examples from."""
         if check.compiles:
             return self._pool[: (1 if few else check.configurations or COMPILED)]
-        return self._pool[:FEW] if few else self._pool
+        if few:
+            return self._pool[: (FEW // 2 if check.traces else FEW)]
+        return self._pool
 
     def _ask(self, subject: Subject, check: Check, progress: Progress, *, few: bool = False) -> Result:
         """A check of a subject: many examples, the worst of them, and on a failure the smallest that shows it."""

@@ -203,6 +203,10 @@ def not_checked(registry: Registry, pairs: Pairs, broken: Collection[Broken] = (
     for suite in registry.suites.values():
         if any(name.startswith(f"{suite.name}/") for name in cases):
             yield from (f"{suite.name} refuses the field `{field}`: {why}" for field, why in suite.refuses.items())
+    for case in registry.bottom_up():
+        undeclared = [what for what, given in (("batch", case.batch), ("laws", case.laws)) if not given]
+        if undeclared and (case.name, "transforms") in chosen:
+            yield f"{case.name} declares no {' and no '.join(undeclared)}: `transforms` does not ask for them"
     declared = {case.name: case.equivalents for case, _ in pairs if case.equivalents}
     for name, equivalents in declared.items():
         yield f"{name}: declared the same function: {', '.join(equivalents)}"

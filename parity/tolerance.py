@@ -22,6 +22,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "float32": ("ratio", "rtol"),
     "bfloat16": ("ratio", "rtol"),
     "float16": ("ratio", "rtol"),
+    "transforms": ("rtol", "ratio"),
 }
 _KEYS = ("why", "measured")
 _MEASURED = ("examples", "seeds", "versions", "date", "fingerprint")

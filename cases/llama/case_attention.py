@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaAttention
 
 import parity
+from cases.llama import laws
 from cases.llama.palettes import CASTS, Config, batches, configs, port_config, reference_config
 from cases.llama.port.attention import Attention, merge_heads, repeat_kv, softmax, split_heads
 from cases.llama.port.rotary import rotate_half
@@ -49,6 +50,13 @@ attention = parity.Case(
     configs=configs(),
     forms=lambda config: batches(3, 1, 8, 40, mask=(True, False)),
     inputs=inputs,
+    batch=laws.ROWS,
+    laws={
+        "causality": laws.causal({"0": 1, "1": 2}),
+        "padding": laws.padded({"0": 1, "1": (2, 3)}),
+        "batch_permuted": laws.rows_permuted(lambda form: laws.ROWS),
+        "positions_permuted": laws.places_permuted(laws.PLACES, {"0": 1, "1": (2, 3)}),
+    },
     faults={
         "kv_tiled": parity.edit(
             repeat_kv, ("jnp.repeat(x_BKMH, groups, axis=1)", "jnp.tile(x_BKMH, (1, groups, 1, 1))")
@@ -113,6 +121,14 @@ attention = parity.Case(
             ),
         ),
         "heads_not_put_back": parity.edit(merge_heads, ("x_BNLH.swapaxes(1, 2).reshape", "x_BNLH.reshape")),
+        "values_averaged_in": parity.edit(
+            merge_heads,
+            (
+                "x_BNLH.swapaxes(1, 2).reshape",
+                "(x_BNLH + 1e-4 * x_BNLH.mean(axis=2, keepdims=True)).swapaxes(1, 2).reshape",
+            ),
+            checks=("transforms",),
+        ),
         "q_kernel_as_it_is": square_not_transposed("q_proj"),
         "o_kernel_as_it_is": square_not_transposed("o_proj"),
         "k_rows_reversed": parity.remap(keys_permuted),

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 import parity
+from cases.llama import laws
 from cases.llama.palettes import CASTS, Config, batches, configs, port_config, reference_config
 from cases.llama.port.block import DecoderLayer
 from parity.draw import floats, masks, rotations
@@ -46,6 +47,13 @@ block = parity.Case(
     configs=configs(),
     forms=lambda config: batches(3, 1, 8, 33, mask=(True, False)),
     inputs=inputs,
+    batch=laws.ROWS,
+    laws={
+        "causality": laws.causal({"output": 1}),
+        "padding": laws.padded({"output": 1}),
+        "batch_permuted": laws.rows_permuted(lambda form: laws.ROWS),
+        "positions_permuted": laws.places_permuted(laws.PLACES, {"output": 1}),
+    },
     faults={
         "first_residual_missing": parity.edit(
             DecoderLayer.with_weights, ("x_BLD = x_BLD + attended_BLD", "x_BLD = attended_BLD")
@@ -83,6 +91,16 @@ block = parity.Case(
         "norm_after": parity.edit(
             DecoderLayer.with_weights,
             ("self.mlp(self.post_attention_layernorm(x_BLD))", "self.post_attention_layernorm(self.mlp(x_BLD))"),
+        ),
+        "rows_averaged_in": parity.edit(
+            DecoderLayer.__call__,
+            ("return x_BLD", "return x_BLD + 1e-4 * x_BLD.mean(axis=0)"),
+            checks=("transforms",),
+        ),
+        "last_input_remembered": parity.edit(
+            DecoderLayer.__call__,
+            ("return x_BLD", "self.last = hidden_states\n    return x_BLD"),
+            checks=("transforms",),
         ),
         "norm_weights_swapped": parity.remap(norms_swapped),
         "one_eps_from_default": parity.edit(

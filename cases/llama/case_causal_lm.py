@@ -1,5 +1,6 @@
 """The whole model with its language-model head, tied to the token table or not: token ids in, logits out."""
 
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from transformers.models.llama.modeling_llama import LlamaForCausalLM as Referen
 import parity
 from cases.llama import whole
 from cases.llama.case_model import NO_CACHE
+from cases.llama.laws import WHOLE_LAWS, whole_rows
 from cases.llama.palettes import CASTS, Config, configs, port_config, reference_config
 from cases.llama.port.embedding import Embedding
 from cases.llama.port.heads import LlamaForCausalLM, keep
@@ -37,12 +39,20 @@ def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
     return drawn | ({} if form["keep"] == "all" else {"logits_to_keep": form["keep"]})
 
 
+def build(config: Config, dtype: Any, rngs: Any, **options: bool) -> LlamaForCausalLM:
+    """The port, with options that change nothing in the result."""
+    return LlamaForCausalLM(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs, **options)
+
+
 causal_lm = parity.Case(
     name="llama/causal_lm",
     covers=(Reference,),
     parts={"model": "llama/model"},
     reference=lambda config: Reference(reference_config(config)),
-    port=lambda config, dtype, rngs: LlamaForCausalLM(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs),
+    port=build,
+    options={"scan_and_remat": partial(build, scan=True, remat=True)},
+    batch=whole_rows,
+    laws=WHOLE_LAWS,
     configs=configs(layers=(1, 2, 12)),
     forms=forms,
     inputs=inputs,
@@ -87,6 +97,14 @@ causal_lm = parity.Case(
             LlamaForCausalLM.__call__,
             ("project(x_BPD)", "project(x_BPD).astype(jnp.promote_types(x_BPD.dtype, jnp.float32))"),
             checks=CASTS,
+        ),
+        "next_seen_by_head": parity.edit(
+            LlamaForCausalLM.__call__,
+            (
+                "keep(outputs.last_hidden_state, logits_to_keep)",
+                "keep((lambda h: h + 1e-4 * jnp.roll(h, -1, axis=1))(outputs.last_hidden_state), logits_to_keep)",
+            ),
+            checks=("transforms",),
         ),
         "head_sees_unnormed": parity.edit(
             LlamaForCausalLM.__call__,

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import parity
+from cases.llama import laws
 from cases.llama.palettes import batches
 from cases.llama.port.embedding import Embedding, look_up
 from parity.draw import one_of, tokens
@@ -27,6 +28,11 @@ embedding = parity.Case(
         {"input_ids": tokens((form["batch"], form["length"]), config["vocab_size"])}
     ).map(lambda inputs: {"input": inputs["input_ids"]}),
     arguments={"input": "input_ids"},
+    batch={"input": 0},
+    laws={
+        "batch_permuted": laws.rows_permuted(lambda form: {"input": 0}),
+        "positions_permuted": laws.places_permuted({"input": 1}, {"output": 1}),
+    },
     faults={
         "scaled_by_root_of_width": parity.edit(
             Embedding.__call__,
@@ -41,6 +47,9 @@ embedding = parity.Case(
         ),
         "padding_row_learns": parity.edit(
             Embedding.__call__, ("jax.lax.stop_gradient(rows_BLD)", "rows_BLD"), checks=("gradient",)
+        ),
+        "first_row_for_all": parity.edit(
+            look_up, ("table_VD.at[ids]", "table_VD.at[jnp.broadcast_to(ids[:1], ids.shape)]"), checks=("transforms",)
         ),
         "rows_in_bfloat16": parity.edit(
             look_up,

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 import parity
+from cases.llama import laws
 from cases.llama.palettes import CASTS, PURE_ACTIVATIONS, batches, configs, port_config, reference_config
 from cases.llama.port.linear import linear
 from cases.llama.port.mlp import MLP
@@ -29,6 +30,11 @@ mlp = parity.Case(
         {"x": floats((form["batch"], form["length"], config["hidden_size"]))}
     ),
     pool=24,
+    batch={"x": 0},
+    laws={
+        "batch_permuted": laws.rows_permuted(lambda form: {"x": 0}),
+        "positions_permuted": laws.places_permuted({"x": 1}, {"output": 1}),
+    },
     faults={
         "activation_ignored": parity.edit(
             MLP.__call__, ("self.act_fn(self.gate_proj(x))", "jax.nn.silu(self.gate_proj(x))")
@@ -45,6 +51,9 @@ mlp = parity.Case(
         ),
         "gate_taken_for_constant": parity.edit(
             MLP.__call__, ("gate_BLF * up_BLF", "jax.lax.stop_gradient(gate_BLF) * up_BLF"), checks=("gradient",)
+        ),
+        "state_carried_on": parity.edit(
+            MLP.__call__, ("self.up_proj(x)", "self.up_proj(jnp.cumsum(x, axis=1))"), checks=("transforms",)
         ),
         "product_in_bfloat16": parity.edit(
             MLP.__call__,

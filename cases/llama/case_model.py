@@ -1,14 +1,25 @@
 """The backbone: token table, rotary tables, mask, layers, final norm."""
 
+from functools import partial
+from typing import Any
+
 from transformers.models.llama.modeling_llama import LlamaModel as Reference
 
 import parity
-from cases.llama.palettes import configs, port_config, reference_config
-from cases.llama.port import mask
+from cases.llama.laws import WHOLE_LAWS, whole_rows
+from cases.llama.palettes import Config, configs, port_config, reference_config
+from cases.llama.port import mask, stack
 from cases.llama.port.model import LlamaModel, with_last
 from cases.llama.whole import forms, inputs
 
+TRANSFORMS = ("transforms",)
 NO_CACHE = {"past_key_values": "the reference's cache; a forward pass without one before it only fills it"}
+
+
+def build(config: Config, dtype: Any, rngs: Any, **options: bool) -> LlamaModel:
+    """The port, with options that change nothing in the result."""
+    return LlamaModel(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs, **options)
+
 
 model = parity.Case(
     name="llama/model",
@@ -20,7 +31,10 @@ model = parity.Case(
         "rotary_emb": "llama/rotary",
     },
     reference=lambda config: Reference(reference_config(config)),
-    port=lambda config, dtype, rngs: LlamaModel(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs),
+    port=build,
+    options={"scan": partial(build, scan=True), "remat": partial(build, remat=True)},
+    batch=whole_rows,
+    laws=WHOLE_LAWS,
     configs=configs(layers=(1, 2, 3)),
     forms=forms,
     inputs=inputs,
@@ -37,21 +51,35 @@ model = parity.Case(
         "layers_reversed": parity.edit(
             LlamaModel.__call__, ("for layer in self.layers:", "for layer in self.layers[::-1]:")
         ),
-        "first_layer_for_all": parity.edit(
-            LlamaModel.__call__, ("layer.with_weights(", "self.layers[0].with_weights(")
-        ),
+        "first_layer_for_all": parity.edit(LlamaModel.__call__, ("step(layer,", "step(self.layers[0],")),
         "layers_cut_off_from_each_other": parity.edit(
             LlamaModel.__call__,
-            ("layer.with_weights(x_BLD,", "layer.with_weights(jax.lax.stop_gradient(x_BLD),"),
+            ("step(layer, x_BLD,", "step(layer, jax.lax.stop_gradient(x_BLD),"),
             checks=("gradient",),
         ),
         "last_layer_skipped": parity.edit(
             LlamaModel.__call__,
-            ("x_BLD, weights_BNLM = layer.with_weights(", "y_BLD, weights_BNLM = layer.with_weights("),
+            ("x_BLD, weights_BNLM = step(", "y_BLD, weights_BNLM = step("),
             (
                 "attentions.append(weights_BNLM)",
                 "x_BLD = y_BLD if len(states) < max(len(self.layers), 2) else x_BLD; attentions.append(weights_BNLM)",
             ),
+        ),
+        "loop_runs_backwards": parity.edit(
+            stack.scanned, ("scan(body, x_BLD, stacked)", "scan(body, x_BLD, stacked, reverse=True)"), checks=TRANSFORMS
+        ),
+        "loop_keeps_what_leaves": parity.edit(
+            stack.scanned, ("(x_BLD if keep_states else None,", "(y_BLD if keep_states else None,"), checks=TRANSFORMS
+        ),
+        "recomputed_without_gradient": parity.edit(
+            stack.recomputed,
+            ("plain(nnx.merge(graph, state), x_BLD,", "plain(nnx.merge(graph, state), jax.lax.stop_gradient(x_BLD),"),
+            checks=TRANSFORMS,
+        ),
+        "scaled_by_length": parity.edit(
+            LlamaModel.__call__,
+            ("x_BLD = self.norm(x_BLD)", "x_BLD = self.norm(x_BLD) * (1 + 1e-4 * x_BLD.shape[1])"),
+            checks=TRANSFORMS,
         ),
         "positions_ignored": parity.edit(
             LlamaModel.__call__,

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 import parity
+from cases.llama import laws
 from cases.llama.palettes import CASTS, EPS, batches
 from cases.llama.port.rmsnorm import RMSNorm, normalise
 from parity.draw import floats, one_of
@@ -21,6 +22,11 @@ rmsnorm = parity.Case(
     inputs=lambda config, form: st.fixed_dictionaries(
         {"hidden_states": floats((form["batch"], form["length"], config["hidden_size"]))}
     ),
+    batch={"hidden_states": 0},
+    laws={
+        "batch_permuted": laws.rows_permuted(lambda form: {"hidden_states": 0}),
+        "positions_permuted": laws.places_permuted({"hidden_states": 1}, {"output": 1}),
+    },
     faults={
         "eps_from_default": parity.edit(RMSNorm.__call__, ("self.variance_epsilon", "1e-6")),
         "eps_outside_root": parity.edit(
@@ -50,6 +56,9 @@ rmsnorm = parity.Case(
                 "wide_BLD * jax.lax.stop_gradient(jax.lax.rsqrt(variance_BL1 + eps))",
             ),
             checks=("gradient",),
+        ),
+        "variance_of_whole_batch": parity.edit(
+            normalise, ("axis=-1, keepdims=True", "axis=(0, -1), keepdims=True"), checks=("transforms",)
         ),
         "computed_in_bfloat16": parity.edit(
             normalise,

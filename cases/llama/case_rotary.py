@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 import parity
+from cases.llama import laws
 from cases.llama.palettes import CASTS, batches, port_config, reference_config, rotaries, thresholds
 from cases.llama.port import rope_frequencies as frequencies
 from cases.llama.port.rotary import RotaryEmbedding
@@ -26,6 +27,11 @@ rotary = parity.Case(
     ),
     pool=40,
     skips={"gradient": "the tables depend on positions alone: nothing flows back"},
+    batch=lambda config, form: {} if laws.length_dependent(config) else {"x": 0, "position_ids": 0},
+    laws={
+        "batch_permuted": laws.rows_permuted(lambda form: {"x": 0, "position_ids": 0}),
+        "positions_permuted": laws.places_permuted({"x": 1, "position_ids": 1}, {"*": 1}),
+    },
     faults={
         "theta_ignored": parity.edit(frequencies._default, ("config.rope.rope_theta", "10000.0")),
         "spread_over_whole_width": parity.edit(
@@ -77,6 +83,11 @@ rotary = parity.Case(
                 "position_ids[..., None].astype(wide)",
                 "(jnp.zeros_like(position_ids) + jnp.arange(position_ids.shape[-1]))[..., None].astype(wide)",
             ),
+        ),
+        "places_added": parity.edit(
+            RotaryEmbedding.__call__,
+            ("position_ids[..., None].astype(wide)", "(position_ids + jnp.arange(x.shape[1]))[..., None].astype(wide)"),
+            checks=("transforms",),
         ),
         "positions_in_bfloat16": parity.edit(
             RotaryEmbedding.__call__,

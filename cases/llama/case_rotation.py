@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb as reference
 
 import parity
+from cases.llama import laws
 from cases.llama.palettes import CASTS, HEADS, Config
 from cases.llama.port.rotary import apply_rotary_pos_emb, rotate_half
 from parity.draw import floats, one_of, rotations
@@ -23,6 +24,14 @@ def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
     return {"q": draw(floats(q)), "k": draw(floats(k)), "cos": cos, "sin": sin, "unsqueeze_dim": axis}
 
 
+def positions_permuted(call: parity.Call) -> parity.Twin:
+    """The axis of positions is the heads' other one."""
+    axis = 3 - call.form["axis"]
+    return parity.permuted(call, {"q": axis, "k": axis, "cos": 1, "sin": 1}, {"*": axis})
+
+
+ROWS = {"q": 0, "k": 0, "cos": 0, "sin": 0}
+
 rotation = parity.Case(
     name="llama/rotation",
     covers=(reference,),
@@ -35,6 +44,11 @@ rotation = parity.Case(
         {"batch": one_of(1, 2), "length": one_of(2, 1, 7), "axis": one_of(1, 2)}
     ),
     inputs=inputs,
+    batch=ROWS,
+    laws={
+        "batch_permuted": laws.rows_permuted(lambda form: ROWS),
+        "positions_permuted": parity.Law(twin=positions_permuted, why="each position is turned by its own table"),
+    },
     faults={
         "pairs_interleaved": parity.edit(
             rotate_half,
@@ -73,6 +87,11 @@ rotation = parity.Case(
                 "(k * cos + rotate_half(k).astype(jnp.promote_types(k.dtype, jnp.float32)) * sin).astype(k.dtype)",
             ),
             checks=CASTS,
+        ),
+        "tables_of_first_row": parity.edit(
+            apply_rotary_pos_emb,
+            ("cos = jnp.expand_dims(cos, unsqueeze_dim)", "cos = jnp.expand_dims(cos[:1], unsqueeze_dim)"),
+            checks=("transforms",),
         ),
         "turned_backwards": parity.edit(
             apply_rotary_pos_emb, ("q * cos + rotate_half(q) * sin", "q * cos - rotate_half(q) * sin")

@@ -49,6 +49,7 @@ class Check:
         configurations: from how many, where that is fewer than for other checks that compile.
         deep: whether it runs only where it is asked for by name.
         variants: whether an equivalent must pass it too; not what only asks how good the backend is, and compiles.
+        traces: whether it traces programs that no other check shares: a variant's examples come from few then.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Check:
     configurations: int | None = None
     deep: bool = False
     variants: bool = True
+    traces: bool = False
 
     @property
     def kind(self) -> str:

@@ -150,9 +150,27 @@ class Subject:
 
     def traced(self, example: Example, inputs: Mapping[str, Any], dtype: str = "float64") -> Traced:
         """The port's program on an ideal machine for an example's configuration and shapes."""
+        return self.program(f"{dtype} trace", example, inputs, traced, dtype)
+
+    def program(
+        self,
+        kind: str,
+        example: Example,
+        inputs: Mapping[str, Any],
+        make: Callable[[Port, Mapping[str, Any]], Traced],
+        dtype: str = "float64",
+    ) -> Traced:
+        """A program made of the port in a way that `kind` names: one for each configuration and shapes.
+
+        Args:
+            kind: names what `make` makes.
+            example: its configuration counts.
+            inputs: by the port's names.
+            make: the port on an ideal machine, and inputs -> the program.
+            dtype: names the machine.
+        """
         module = self.port(example.config, dtype)
-        key = ("trace", dtype, key_of(example.config), shapes(inputs))
-        return _kept(self._port, key, lambda: traced(module, inputs))
+        return _kept(self._port, (kind, key_of(example.config), shapes(inputs)), lambda: make(module, inputs))
 
     def working_outputs(self, example: Example, dtype: str) -> Outputs:
         """Run the port on the real backend, compiled once per configuration and form."""
@@ -187,10 +205,13 @@ class Subject:
         module = self.filled(example, dtype, parameters)
         return module.run({name: values.arrays(tree, _working(dtype)) for name, tree in example.inputs.items()})
 
+    def renamed(self, inputs: Mapping[str, T]) -> dict[str, T]:
+        """Inputs by the port's names instead of the reference's."""
+        return {self.case.arguments.get(name, name): tree for name, tree in inputs.items()}
+
     def port_inputs(self, example: Example, dtype: str) -> dict[str, Any]:
         """An example's inputs as arrays, by the port's argument names."""
-        names = self.case.arguments
-        return {names.get(name, name): values.arrays(tree, dtype) for name, tree in example.inputs.items()}
+        return self.renamed({name: values.arrays(tree, dtype) for name, tree in example.inputs.items()})
 
 
 class _Outputs:

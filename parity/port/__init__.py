@@ -2,6 +2,7 @@
 
 from parity.port.build import Port as Port
 from parity.port.build import build as build
+from parity.port.effects import effects as effects
 from parity.port.gradient import Pullback as Pullback
 from parity.port.gradient import compiled_pullback as compiled_pullback
 from parity.port.gradient import traced_pullback as traced_pullback
@@ -10,3 +11,7 @@ from parity.port.run import Traced as Traced
 from parity.port.run import compiled as compiled
 from parity.port.run import form as form
 from parity.port.run import traced as traced
+from parity.port.transform import by_row as by_row
+from parity.port.transform import eager as eager
+from parity.port.transform import gradient as gradient
+from parity.port.transform import recomputed as recomputed

@@ -20,13 +20,17 @@ class Port:
 
     Attributes:
         dtype: 'float32', 'bfloat16', 'float16', 'float64' (exact) or 'rounded:bfloat16' (its float32 is float64).
-        leaves: parameter path -> shape and dtype, in the order that `call` takes them.
-        call: (parameters in that order, inputs by name) -> outputs. Pure: safe to trace, jit and differentiate.
+        leaves: parameter path -> shape and dtype, in the order that `bind` takes them.
+        bind: parameters in that order -> a fresh module (or the plain function), to call with inputs by name.
     """
 
     dtype: str
     leaves: Mapping[str, Leaf]
-    call: Callable[[Sequence[Any], Mapping[str, Any]], Any]
+    bind: Callable[[Sequence[Any]], Callable[..., Any]]
+
+    def call(self, parameters: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
+        """Outputs of one call. Pure: safe to trace, jit and differentiate."""
+        return self.bind(parameters)(**inputs)
 
 
 def build(case: Case, config: Json, *, dtype: str) -> Port:
@@ -50,17 +54,17 @@ def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:
     module = nnx.eval_shape(made)
     if functions:
         function = functions[0]
-        return Port(dtype, {}, lambda parameters, inputs: function(**inputs))
+        return Port(dtype, {}, lambda parameters: function)
     graph, parameters, rest = nnx.split(module, nnx.Param, ...)
     others = _others(rest, subject)
     flat = {_path(path): variable for path, variable in nnx.to_flat_state(parameters)}
     shapes = {path: variable.get_value() for path, variable in flat.items()}
     structure = jax.tree.structure(parameters)
 
-    def call(leaves: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
-        return nnx.merge(graph, jax.tree.unflatten(structure, leaves), others)(**inputs)
+    def bind(leaves: Sequence[Any]) -> Callable[..., Any]:
+        return nnx.merge(graph, jax.tree.unflatten(structure, leaves), others)
 
-    return Port(dtype, {path: Leaf(tuple(x.shape), str(x.dtype)) for path, x in shapes.items()}, call)
+    return Port(dtype, {path: Leaf(tuple(x.shape), str(x.dtype)) for path, x in shapes.items()}, bind)
 
 
 def _others(state: Any, subject: str) -> Any:

@@ -1,7 +1,7 @@
 """A port traced for exact evaluation, compiled for the real backend, or asked only for the form of its outputs."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import jax
@@ -16,6 +16,7 @@ from parity.port.build import Port
 
 Array = npt.NDArray[Any]
 Outputs = dict[str, Array]
+Call = Callable[[list[Any], dict[str, Any]], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,21 +61,30 @@ class Compiled:
         return {name: np.asarray(x) for name, x in named(outputs)}
 
 
-def traced(port: Port, inputs: Mapping[str, Any]) -> Traced:
-    """Trace a port of an ideal machine (float64, or rounded) on abstract parameters and these inputs' shapes."""
+def traced(port: Port, inputs: Mapping[str, Any], transform: Callable[[Call], Call] = lambda call: call) -> Traced:
+    """Trace a port of an ideal machine (float64, or rounded) on abstract parameters and these inputs' shapes.
+
+    Args:
+        port: built for that machine.
+        inputs: arrays, whose shapes count, and static values.
+        transform: makes another function of the one that is traced: (parameters, arrays) -> outputs by name.
+    """
     arrays, static = split(inputs, "float64")
     names: list[str] = []
 
-    def call(parameters: list[Any], inputs: dict[str, Any]) -> Any:
-        outputs = list(named(port.call(parameters, {**inputs, **static})))
-        names.extend(name for name, _ in outputs)
-        return [x for _, x in outputs]
+    def call(parameters: list[Any], arrays: dict[str, Any]) -> dict[str, Any]:
+        return dict(named(port.call(parameters, {**arrays, **static})))
+
+    def flat(parameters: list[Any], arrays: dict[str, Any]) -> list[Any]:
+        outputs = transform(call)(parameters, arrays)
+        names.extend(outputs)
+        return list(outputs.values())
 
     if port.dtype == "float64":
         with jax.enable_x64(True):
-            return Traced(Program(jax.make_jaxpr(call)(abstract(port), arrays)), tuple(names))
+            return Traced(Program(jax.make_jaxpr(flat)(abstract(port), arrays)), tuple(names))
     with wide():
-        program = Program(jax.make_jaxpr(call)(abstract(port), arrays), rounded=True)
+        program = Program(jax.make_jaxpr(flat)(abstract(port), arrays), rounded=True)
     return Traced(program, tuple(names), program.declared)
 
 

@@ -68,6 +68,17 @@ def test_a_wrong_name_is_told_with_the_nearest(root: Path, names: list[str], che
     assert str(caught.value) == message
 
 
+def test_a_case_that_declares_neither_batch_nor_laws_is_said_to(root: Path) -> None:
+    """`transforms` has less to ask of it, which must be seen."""
+    path = root / "cases" / "toy" / "case_pair.py"
+    path.write_text(path.read_text().replace('    batch={"x": 0},\n    laws={"rows": case_scale.rows},\n', ""))
+    registry = session.load(root).registry
+    line = "toy/pair declares no batch and no laws: `transforms` does not ask for them"
+    assert line in session.select(registry, ["toy"]).not_checked
+    assert line not in session.select(registry, ["toy"], ["exact"]).not_checked
+    assert not any("toy/scale declares" in said for said in session.select(registry).not_checked)
+
+
 def test_a_right_port_passes_and_what_was_not_checked_is_listed(root: Path) -> None:
     """Skips with their reason, refused fields, equivalents, checks and cases left out."""
     results = session.check("toy/pair", checks=["exact", "structure"], examples=4, root=root)
@@ -79,7 +90,8 @@ def test_a_right_port_passes_and_what_was_not_checked_is_listed(root: Path) -> N
     assert results.not_checked == (
         "toy/pair[structure] was skipped: one check is enough here",
         "not selected: toy/scale",
-        "not asked for: transfer (1), gradient (1), rounded (2), float32 (1), bfloat16 (1), float16 (1)",
+        "not asked for: transfer (1), gradient (1), rounded (2), float32 (1), bfloat16 (1), "
+        "float16 (1), transforms (1)",
         "toy refuses the field `bias`: it has none",
     )
     assert {"torch", "jax", "flax", "cpus", "threads", "jax_backend"} <= set(results.environment)

@@ -13,10 +13,14 @@ defaults:
   float32: {ratio: 4}
   gradient: {rtol: 1.0e-10, ratio: 4}
   bfloat16: {ratio: 4}
+  transforms: {rtol: 1.0e-10, ratio: 4}
 layers: {}
 """
 # Every check that runs without being asked for by name.
-CHECKS = ("transfer", "structure", "exact", "gradient", "rounded:bfloat16", "rounded:float16", "float32", "bfloat16")
+CHECKS = (
+    *("transfer", "structure", "exact", "gradient", "rounded:bfloat16", "rounded:float16"),
+    *("float32", "bfloat16", "transforms"),
+)
 PORT = """\
 import jax.numpy as jnp
 from flax import nnx
@@ -63,6 +67,8 @@ def inputs(config, form):
     return st.fixed_dictionaries({"x": draw.floats((2, config["size"]))})
 
 
+rows = parity.Law(twin=lambda call: parity.permuted(call, {"x": 0}, {"*": 0}), why="each row is scaled alone")
+
 scale = parity.Case(
     name="toy/scale",
     reference=lambda config: Reference(config["size"]),
@@ -72,6 +78,8 @@ scale = parity.Case(
     weights=parity.rules({"weight": parity.copy("scale")}),
     faults={"adds": parity.edit(Scale.__call__, ("x * ", "x + "))},
     equivalents={"swaps": parity.same(Scale.__call__, ("x * self.scale", "self.scale * x"), why="a b = b a")},
+    batch={"x": 0},
+    laws={"rows": rows},
     pool=2,
 )
 """
@@ -99,6 +107,8 @@ pair = parity.Case(
     configs=case_scale.configs,
     inputs=case_scale.inputs,
     parts={"a": "toy/scale", "b": "toy/scale"},
+    batch={"x": 0},
+    laws={"rows": case_scale.rows},
     skips={"structure": "one check is enough here"},
     pool=2,
 )

@@ -18,7 +18,10 @@ from .outputs import CausalLMOutput
 
 
 class LlamaForCausalLM(nnx.Module):
-    """Token ids to logits; with tied embeddings the token table is the output layer and there is no `lm_head`."""
+    """Token ids to logits; with tied embeddings the token table is the output layer and there is no `lm_head`.
+
+    `scan` and `remat` are those of `LlamaModel`: they change time and memory, and nothing else.
+    """
 
     def __init__(
         self,
@@ -26,10 +29,12 @@ class LlamaForCausalLM(nnx.Module):
         *,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
+        scan: bool = False,
+        remat: bool = False,
         rngs: nnx.Rngs,
     ):
         kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        self.model = LlamaModel(config, **kinds)
+        self.model = LlamaModel(config, scan=scan, remat=remat, **kinds)
         if not config.tie_word_embeddings:
             self.lm_head = Linear(config.hidden_size, config.vocab_size, stddev=config.initializer_std, **kinds)
         self.config = config

@@ -18,10 +18,16 @@ from .mask import make_mask
 from .outputs import ModelOutput
 from .rmsnorm import RMSNorm
 from .rotary import RotaryEmbedding
+from .stack import plain, recomputed, scanned
 
 
 class LlamaModel(nnx.Module):
-    """Token ids to normed hidden states."""
+    """Token ids to normed hidden states.
+
+    Args:
+        scan: run the layers as one loop; see `scanned` for what that costs and saves.
+        remat: compute each layer's activations again for its gradient, instead of keeping them.
+    """
 
     def __init__(
         self,
@@ -29,6 +35,8 @@ class LlamaModel(nnx.Module):
         *,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
+        scan: bool = False,
+        remat: bool = False,
         rngs: nnx.Rngs,
     ):
         V, D = config.vocab_size, config.hidden_size
@@ -39,6 +47,8 @@ class LlamaModel(nnx.Module):
         self.rotary_emb = RotaryEmbedding(config, **kinds)
         self.config = config
         self.dtype = dtype
+        self.scan = scan
+        self.remat = remat
 
     def __call__(
         self,
@@ -72,10 +82,15 @@ class LlamaModel(nnx.Module):
         tables_BLH = self.rotary_emb(x_BLD, position_ids)
 
         states, attentions = [], []
-        for layer in self.layers:
-            states.append(x_BLD)
-            x_BLD, weights_BNLM = layer.with_weights(x_BLD, mask_B1LM, tables_BLH)
-            attentions.append(weights_BNLM)
+        step = recomputed if self.remat else plain
+        if self.scan and self.layers:
+            wanted = {"keep_states": output_hidden_states, "keep_weights": output_attentions}
+            x_BLD, states, attentions = scanned(self.layers, step, x_BLD, mask_B1LM, tables_BLH, **wanted)
+        else:
+            for layer in self.layers:
+                states.append(x_BLD)
+                x_BLD, weights_BNLM = step(layer, x_BLD, mask_B1LM, tables_BLH)
+                attentions.append(weights_BNLM)
         x_BLD = self.norm(x_BLD)
         return ModelOutput(
             last_hidden_state=x_BLD,
