@@ -26,7 +26,7 @@ def length_dependent(config: Config) -> bool:
 def rows_permuted(rows: Callable[[Config], Mapping[str, int]]) -> parity.Law:
     """Rows of the batch in another order; `rows`: form -> input -> its batch axis."""
     return parity.Law(
-        twin=lambda call: parity.permuted(call, rows(call.form), {"*": 0}),
+        twin=lambda call: parity.permuted(call, rows(call.form), {"loss": (), "*": 0}),
         why="a row does not know its place in the batch",
     )
 
@@ -60,15 +60,20 @@ def padded(outputs: Axes) -> parity.Law:
 
 
 def whole_rows(config: Config, form: Config) -> Mapping[str, int]:
-    """The batch axes of a whole model's inputs; none where positions of one row change the tables of another."""
-    if form["positions"] and length_dependent(config):
+    """The batch axes of a whole model's inputs; none where rows share positions' tables, or are added up in a loss."""
+    if has_loss(form) or (form["positions"] and length_dependent(config)):
         return {}
     return rows_of(form)
 
 
 def rows_of(form: Config) -> Mapping[str, int]:
     """The batch axes of a whole model's inputs; positions to keep have one only if each row has its own."""
-    return {**WHOLE_ROWS, "logits_to_keep": 0} if form.get("keep") == "each" else WHOLE_ROWS
+    return {**WHOLE_ROWS, "logits_to_keep": 0} if form.get("keep") == "each" else {**WHOLE_ROWS, "labels": 0}
+
+
+def has_loss(form: Config) -> bool:
+    """Whether all positions and rows of the call are added up in one number."""
+    return str(form.get("keep")).startswith("loss")
 
 
 def whole_causal(call: parity.Call) -> parity.Twin:
@@ -97,17 +102,18 @@ def whole_padded(call: parity.Call) -> parity.Twin:
 
 
 def can_be_padded(config: Config, form: Config) -> bool:
-    """Not with a mask of four axes, nor where a mask would end packing, nor where padding moves the rotary tables."""
+    """Not with a mask of four axes or labels, nor where a mask ends packing, nor where padding moves rotary tables."""
     packed = form["mask"] == "none" and form["positions"] and not form["use_cache"]
     moved = length_dependent(config) and not form["positions"]
-    return form["mask"] in ("none", "padding") and not packed and not moved
+    return form["mask"] in ("none", "padding") and not packed and not moved and not has_loss(form)
 
 
 WHOLE_LAWS = {
     "causality": parity.Law(
         twin=whole_causal,
         why="no position sees a later one",
-        where=lambda config, form: form["mask"] != "bool",  # one of booleans hides nothing
+        # A mask of booleans hides nothing, and a loss is of all positions.
+        where=lambda config, form: form["mask"] != "bool" and not has_loss(form),
     ),
     "padding": parity.Law(twin=whole_padded, why="what is masked out is not there", where=can_be_padded),
     "batch_permuted": rows_permuted(rows_of),
