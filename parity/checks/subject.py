@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from parity import values
 from parity.case import Case, Example, Json, Variant
-from parity.port import Port, Traced, compiled, form, traced
+from parity.port import Followed, Port, Traced, compiled, form, traced
 from parity.port import build as build_port
 from parity.reference import Reference, jittered, parameters
 from parity.reference import build as build_reference
@@ -114,6 +114,12 @@ class Subject:
             example, self.parameters(example, "float64") if parameters is None else parameters, "float64"
         )
         return self.traced(example, inputs).run(leaves, inputs)
+
+    def follow(self, example: Example) -> Followed:
+        """Run the port in exact float64 as `exact_outputs` does, with every value kept: faults are injected into it."""
+        inputs = self._port_inputs(example, "float64")
+        leaves = self.leaves(example, self.parameters(example, "float64"), "float64")
+        return self.traced(example, inputs).follow(leaves, inputs)
 
     def traced(self, example: Example, inputs: Mapping[str, Any]) -> Traced:
         """The port's exact program for an example's configuration and shapes."""

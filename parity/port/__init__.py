@@ -3,6 +3,7 @@
 from parity.port.build import Port as Port
 from parity.port.build import build as build
 from parity.port.run import Compiled as Compiled
+from parity.port.run import Followed as Followed
 from parity.port.run import Traced as Traced
 from parity.port.run import compiled as compiled
 from parity.port.run import form as form

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.ideal.program import Program
+from parity.ideal.unfolded import Evaluation
 from parity.port.build import Port
 
 Array = npt.NDArray[Any]
@@ -24,9 +25,25 @@ class Traced:
 
     def run(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> Outputs:
         """Outputs by name; arrays are taken in the order they were traced in."""
-        arrays, _ = _split(inputs, "float64")
-        flat = [*parameters.values(), *jax.tree.leaves(arrays)]
-        return dict(zip(self.names, self.program(*flat), strict=True))
+        return dict(zip(self.names, self.program(*_flat(parameters, inputs)), strict=True))
+
+    def follow(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> "Followed":
+        """Evaluate as `run` does, and keep every value."""
+        evaluation = self.program.follow(*_flat(parameters, inputs))
+        return Followed(evaluation, self.names, dict(zip(parameters, evaluation.program.flat.inputs, strict=False)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Followed:
+    """A port's program at work on one example. `parameters`: path -> the slot that holds it."""
+
+    evaluation: Evaluation
+    names: tuple[str, ...]
+    parameters: Mapping[str, int]
+
+    def outputs(self, changes: Mapping[int, Any] | None = None, *, after: int = -1) -> Outputs:
+        """Outputs by name, with other values in some slots; see `Evaluation.outputs`."""
+        return dict(zip(self.names, self.evaluation.outputs(changes, after=after), strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +87,11 @@ def form(port: Port, inputs: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ..
     arrays, static = _split(inputs, port.dtype)
     outputs = jax.eval_shape(lambda p, x: port.call(p, {**x, **static}), _abstract(port), arrays)
     return {name: (tuple(x.shape), np.dtype(x.dtype)) for name, x in _named(outputs)}
+
+
+def _flat(parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> list[Any]:
+    arrays, _ = _split(inputs, "float64")
+    return [*parameters.values(), *jax.tree.leaves(arrays)]
 
 
 def _abstract(port: Port) -> list[jax.ShapeDtypeStruct]:
