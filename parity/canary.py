@@ -50,7 +50,8 @@ def sing(runner: Runner, cases: Sequence[Case]) -> Canary | None:
         if found is None:
             return _dead(case, "no fault in it moves any output")
         injected, outputs = found
-        said = f"{injected.primitive} at {injected.where}: {injected.fault.description}"
+        where = injected.where.removeprefix(f"{runner.registry.root}/")
+        said = f"{injected.primitive} at {where}: {injected.fault.description}"
         finding = runner.judge(_Faulty(runner, subject, outputs), "exact", example)
     if finding.passed or finding.kind == "crash":
         return _dead(case, f"{said}; " + (finding.message or "the exact check lets it pass"))

@@ -1,4 +1,4 @@
-"""The command line: `parity list | check | replay | audit`. Thin; torch and jax are imported only by what runs something."""
+"""The command line: `parity list | check | replay | audit`. Thin; torch and jax are imported only to run."""
 
 import contextlib
 import os
@@ -124,7 +124,7 @@ def replay(case: str, token: Token, check: Check = "exact") -> None:
 
 @app.command()
 def audit(cases: Names = None, examples: Examples = 50, seed: Seed = 0, json: Json = None) -> None:
-    """Inject faults at every operation of a port. Exit status: 0 all caught or equivalent, 1 a survivor, 2 wrong use."""
+    """Inject faults at every operation of a port. Exit status: 0 all caught or explained, 1 survivors, 2 wrong use."""
     from parity import session
     from parity.measure import audit
     from parity.report import audit as report

@@ -43,9 +43,9 @@ def floats(
     return st.builds(Floats, shape=st.just(tuple(shape)), seed=seeds(), scale=one_of(*scales), rows=one_of("", *rows))
 
 
-def tokens(shape: Sequence[int], high: int) -> SearchStrategy[Tokens]:
-    """Token ids below `high`."""
-    return st.builds(Tokens, shape=st.just(tuple(shape)), seed=seeds(), high=st.just(high))
+def tokens(shape: Sequence[int], high: int, *, low: int = 0) -> SearchStrategy[Tokens]:
+    """Token ids from `low` to below `high`."""
+    return st.builds(Tokens, shape=st.just(tuple(shape)), seed=seeds(), high=st.just(high), low=st.just(low))
 
 
 def padding(batch: int, length: int, *, sides: Sequence[str] = SIDES) -> SearchStrategy[Padding]:

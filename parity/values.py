@@ -69,13 +69,14 @@ class Floats(Value):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tokens(Value):
-    """Integers below `high`; `same` repeats one along the last axis."""
+    """Integers from `low` to below `high`; `same` repeats one along the last axis."""
 
     high: int
     same: bool = False
+    low: int = 0
 
     def array(self, dtype: npt.DTypeLike) -> Array:
-        ids = self.rng.integers(0, self.high, self.shape)
+        ids = self.rng.integers(self.low, self.high, self.shape)
         return np.broadcast_to(ids[..., :1], self.shape).copy() if self.same else ids
 
 

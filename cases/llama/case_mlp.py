@@ -28,6 +28,10 @@ mlp = parity.Case(
         {"x": floats((form["batch"], form["length"], config["hidden_size"]))}
     ),
     pool=24,
+    survivors={
+        "activations.py: gt: *": "softplus: x and log1p(exp(x)) are 2e-9 apart at the threshold of 20, 1e-10 of it: "
+        "one moved by a thousandth is as far off as the bound allows"
+    },
     faults={
         "activation_ignored": parity.edit(
             MLP.__call__, ("self.act_fn(self.gate_proj(x))", "jax.nn.silu(self.gate_proj(x))")

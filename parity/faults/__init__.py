@@ -9,5 +9,6 @@ from parity.faults.reasons import Claim as Claim
 from parity.faults.reasons import claims as claims
 from parity.faults.site import Fault as Fault
 from parity.faults.site import Site as Site
+from parity.faults.site import is_number as is_number
 from parity.faults.values import PICKS as PICKS
 from parity.faults.values import perturbed as perturbed

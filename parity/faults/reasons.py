@@ -15,6 +15,7 @@ from parity.faults.every import Injected
 from parity.faults.paths import CARRIERS, free, reach
 from parity.ideal.unfolded import Unfolded
 
+COMPARISONS = ("le", "lt", "ge", "gt", "eq", "ne")
 VAST = 1e30  # no score is that large: only what a mask fills with is
 SOFTMAX = frozenset((
     "add", "sub", "select_n", "broadcast_in_dim", "reshape", "squeeze", "stop_gradient", "convert_element_type", "max",
@@ -24,11 +25,19 @@ SOFTMAX = frozenset((
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """That a fault can't be seen. `why`: the algebra; `ends`: the lines at whose results it must show no more."""
+    """That a fault can't be seen.
+
+    Attributes:
+        why: the algebra.
+        passed: the lines that the change passes through, its own first.
+        ends: the lines at whose results it must show no more.
+        shifted: whether numbers are added and taken away on the way, each addition being rounded.
+    """
 
     why: str
     passed: tuple[int, ...]
     ends: tuple[int, ...]
+    shifted: bool = False
 
 
 Rule = Callable[[Unfolded, Injected], Claim | None]
@@ -109,7 +118,7 @@ def _softmax(program: Unfolded, injected: Injected, *, fill: bool) -> Claim | No
         else "a softmax is the same when all scores of a row move by one number"
     )
     ends = tuple(dict.fromkeys(index for index, _ in found.ends))
-    return Claim(why, found.passed, ends) if not fill or (literal and vast) else None
+    return Claim(why, found.passed, ends, shifted=True) if not fill or (literal and vast) else None
 
 
 def _folded(program: Unfolded, injected: Injected) -> Claim | None:
@@ -117,8 +126,7 @@ def _folded(program: Unfolded, injected: Injected) -> Claim | None:
     depends = free(program)
     if not depends.isdisjoint(program.lines[injected.index].outputs):
         return None
-    comparisons = ("le", "lt", "ge", "gt", "eq", "ne")
-    found = reach(program, injected.index, stop=comparisons)
+    found = reach(program, injected.index, stop=COMPARISONS)
     if found is None or any(not depends.isdisjoint(program.lines[index].outputs) for index, _ in found.ends):
         return None
     ends = tuple(dict.fromkeys(index for index, _ in found.ends))
@@ -144,15 +152,23 @@ def _counted(program: Unfolded, injected: Injected) -> Claim | None:
     return Claim("of a running count only differences matter, not where it starts", found.passed, ends)
 
 
+def _literal_of(*primitives: str) -> Callable[[Unfolded, Injected], bool]:
+    return lambda program, injected: injected.fault.kind == "literal" and injected.primitive in primitives
+
+
 RULES: tuple[Rule, ...] = (
     _itself("numbers of few bits are exact in bfloat16", _exact_cast),
     _itself("both operands are one and the same value", _one_value),
     _itself("x + 0 = x - 0", _plus_zero),
     _itself("no float32 is below float32's lowest: a maximum may start there", _lowest),
+    _itself("the bound lies outside what it bounds", _literal_of("max", "min", "clamp")),
+    _itself("a comparison that comes out the same", _literal_of(*COMPARISONS)),
     _folded,
     _unused_padding,
     _through(("select_n",), "it decides between two values only where they are equal", operands=(0,)),
     _through(("select_n",), "it differs only where the other case is taken", operands=range(1, 99)),
+    _through(COMPARISONS, "a comparison that comes out the same"),
+    _through(("and",), "it differs only where the other of two truths is false"),
     _through(("max", "min", "clamp"), "the bound lies outside what it bounds"),
     _through(("abs", "ne", "is_finite"), "only its size matters, |-x| = |x|"),
     lambda program, injected: _softmax(program, injected, fill=True),

@@ -71,16 +71,19 @@ def elements(site: Site) -> Iterator[Fault]:
 
 
 def perturbed(x: Any, which: Callable[[Any], int]) -> Any:
-    """A copy with one live element changed: relative 1e-3, plus one, or to the opposite; absolute where all are zero.
+    """A copy with one live element changed: relative 1e-3 (absolute where all are zero), plus one, or the opposite.
+
+    What a mask is filled with does not count: nothing relative to it can be seen.
 
     The copy is in C order, whatever the order of `x`: an element found by its place in a view's memory would be another.
     """
     result = np.array(x, order="C")
-    live = np.flatnonzero((result != 0) & np.isfinite(result) & (np.abs(result) < HUGE))
     if result.dtype == np.bool_:
         live = np.arange(result.size)
-    elif not live.size:
-        live = np.flatnonzero(np.isfinite(result))
+    else:
+        tame = np.isfinite(result) & (np.abs(result) < HUGE)
+        live = np.flatnonzero(tame & (result != 0))
+        live = live if live.size else np.flatnonzero(tame)
     if live.size:
         flat = result.reshape(-1)
         place = live[which(flat[live])]
@@ -118,7 +121,7 @@ def _nudged(x: Any) -> Any:
         return ~x
     if x.dtype.kind in "iu":
         return x + x.dtype.type(1)
-    return x * (1 + RELATIVE if np.abs(x) < HUGE else 1 - RELATIVE) if x else x.dtype.type(RELATIVE)
+    return x * (1 + RELATIVE) if x else x.dtype.type(RELATIVE)
 
 
 def _much(x: Any) -> str:

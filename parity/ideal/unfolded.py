@@ -77,16 +77,16 @@ class Evaluation:
                 self._follow(changed, after)
         return [np.asarray(changed.get(slot, self.values[slot])) for slot in self.program.flat.outputs]
 
-    def replaced(self, values: Mapping[int, Any], *, after: int = -1) -> "Evaluation":
-        """The evaluation in which some slots hold other values, whatever computes them."""
+    def replaced(self, values: Mapping[int, Any], *, after: int = -1, until: int | None = None) -> "Evaluation":
+        """The evaluation in which some slots hold other values, whatever computes them; `until` some line, if given."""
         changed = dict(values)
         with one_thread():
-            self._follow(changed, after)
+            self._follow(changed, after, until)
         return Evaluation(self.program, [changed.get(slot, value) for slot, value in enumerate(self.values)])
 
-    def _follow(self, changed: dict[int, Any], after: int) -> None:
+    def _follow(self, changed: dict[int, Any], after: int, until: int | None = None) -> None:
         given = set(changed)
-        for index in range(after + 1, len(self.program.lines)):
+        for index in range(after + 1, len(self.program.lines) if until is None else until + 1):
             line = self.program.lines[index]
             if not changed.keys().isdisjoint(line.inputs) and given.isdisjoint(line.outputs):
                 operands = [changed[slot] if slot in changed else self.values[slot] for slot in line.inputs]

@@ -2,9 +2,13 @@
 
 from typing import Any, Literal
 
+from pydantic import ConfigDict, Field
+
 from parity.results import Model
 
 SCHEMA = 1
+Verdict = Literal["unresolved", "explained", "equivalent"]
+VERDICTS: tuple[Verdict, ...] = ("unresolved", "explained", "equivalent")
 
 
 class Survivor(Model):
@@ -14,8 +18,9 @@ class Survivor(Model):
         where: `file:line` of the port, relative to the root.
         occurrence: which of that line's operations of this primitive, counted as they are traced.
         tried: examples in which the fault changed what its operation computes, and nothing that anyone sees.
-        verdict: 'equivalent' where a reason holds on hostile inputs too, else 'unresolved'.
-        reason: the algebra of an equivalent one; of another, the exception that was no rejection, if there was one.
+        verdict: 'equivalent' where a reason holds on hostile inputs too; else 'explained' where the case says why no
+            example can show it; else 'unresolved'.
+        reason: the algebra, or the case's explanation; or the exception that was no rejection, if there was one.
     """
 
     where: str
@@ -24,14 +29,15 @@ class Survivor(Model):
     kind: str
     description: str
     tried: int
-    verdict: Literal["equivalent", "unresolved"]
+    verdict: Verdict
     reason: str | None = None
 
 
 class Layer(Model):
     """One case under fault injection. `late`: caught, but only by examples beyond those that its check judges.
 
-    `missed` are parameters of which a perturbed element went unseen. `trouble` says why a case could not be audited.
+    `missed` are parameters of which a perturbed element went unseen, `stale` the case's explanations of survivors that
+    there are none of. `trouble` says why a case could not be audited.
     """
 
     case: str
@@ -41,22 +47,25 @@ class Layer(Model):
     survivors: tuple[Survivor, ...] = ()
     parameters: int = 0
     missed: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
     examples: int = 0
     seconds: float = 0.0
     trouble: str | None = None
 
-    @property
-    def equivalent(self) -> int:
-        return sum(survivor.verdict == "equivalent" for survivor in self.survivors)
+    def count(self, verdict: Verdict) -> int:
+        """How many survivors there are of one verdict."""
+        return sum(survivor.verdict == verdict for survivor in self.survivors)
 
     @property
-    def unresolved(self) -> int:
-        return len(self.survivors) - self.equivalent
+    def found(self) -> bool:
+        """Whether something here needs an answer."""
+        return bool(self.count("unresolved") or self.missed or self.stale)
 
     @property
     def score(self) -> float | None:
-        """The share of faults caught, equivalent ones left out; None where there are none."""
-        return self.caught / (self.caught + self.unresolved) if self.caught + self.unresolved else None
+        """The share of faults caught, equivalent ones left out, explained ones not; None where there are none."""
+        faults = self.caught + len(self.survivors) - self.count("equivalent")
+        return self.caught / faults if faults else None
 
 
 class Audit(Model):
@@ -65,11 +74,13 @@ class Audit(Model):
     schema_: int = SCHEMA
     seed: int = 0
     examples: int = 0
-    environment: dict[str, Any] = {}
+    environment: dict[str, Any] = Field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
     interrupted: bool = False
 
-    model_config = Model.model_config | {"alias_generator": lambda name: name.rstrip("_"), "populate_by_name": True}
+    model_config = ConfigDict(
+        frozen=True, ser_json_inf_nan="strings", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True
+    )
 
     @property
     def total(self) -> Layer:
@@ -82,15 +93,16 @@ class Audit(Model):
             survivors=tuple(survivor for layer in self.layers for survivor in layer.survivors),
             parameters=sum(layer.parameters for layer in self.layers),
             missed=tuple(path for layer in self.layers for path in layer.missed),
+            stale=tuple(pattern for layer in self.layers for pattern in layer.stale),
             examples=sum(layer.examples for layer in self.layers),
             seconds=sum(layer.seconds for layer in self.layers),
         )
 
     @property
     def exit_status(self) -> int:
-        """0 every fault is caught or equivalent, 1 one is unresolved, 2 a case could not be audited, 130 interrupted."""
+        """0 every fault is caught or explained, 1 one is not, 2 a case could not be audited, 130 interrupted."""
         if self.interrupted:
             return 130
         if not self.layers or any(layer.trouble for layer in self.layers):
             return 2
-        return 1 if self.total.unresolved or self.total.missed else 0
+        return 1 if self.total.found else 0

@@ -1,7 +1,7 @@
 """Injects every fault of a case's traced port into drawn examples, and tells which of them the exact check catches."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ from parity.search import judged, search
 
 FORMS = 6  # other forms that a configuration with survivors is called in
 MORE = 6  # examples of each of these
-OTHERS = 1  # further pools, as other seeds would draw them
+OTHERS = 2  # further pools, as other seeds would draw them
 TRIES = 40  # more examples that change something and show nothing, before a fault counts as surviving
 SIGHTS = 120  # more examples altogether, where it changes little
 PARAMETER = "largest"  # which element of a parameter is perturbed
@@ -152,12 +152,11 @@ def survey(runner: Runner, subject: Subject, *, progress: Progress = lambda done
     for number, example in enumerate(own):
         found.take(example, late=False)
         progress(number + 1, len(own))
-    for setups in (_other_forms, _other_pools):
-        pool = setups(found)
-        for number, example in enumerate(_drawn(found, pool)):
-            if found.concerns(example):
-                found.take(example, late=True)
-            progress(len(own) + number + 1, len(own) + len(pool) * MORE)
+    more = spread(_drawn(found, [*_other_forms(found), *_other_pools(found)])) if found.survivors else []
+    for number, example in enumerate(more):
+        if found.concerns(example):
+            found.take(example, late=True)
+        progress(len(own) + number + 1, len(own) + len(more))
     return found
 
 
@@ -202,14 +201,10 @@ def _other_pools(found: Survey) -> list[Setup]:
     return [setup for step in range(1, OTHERS + 1) for setup in draw.pool(found.subject.case, seed=seed + step)]
 
 
-def _drawn(found: Survey, setups: Sequence[Setup]) -> Iterator[Example]:
+def _drawn(found: Survey, setups: Sequence[Setup]) -> list[Example]:
     case, seed = found.subject.case, found.runner.settings.seed
+    drawn: list[Example] = []
     for number, setup in enumerate(setups):
-        own: list[Example] = []
-        draw.run(
-            draw.examples(case, [setup]),
-            own.append,
-            examples=MORE,
-            seed=draw.seed_of(seed, f"{case.name} more {len(setups)} {number}"),
-        )
-        yield from own[::-1]
+        strategy = draw.examples(case, [setup])
+        draw.run(strategy, drawn.append, examples=MORE, seed=draw.seed_of(seed, f"{case.name} more {number}"))
+    return drawn

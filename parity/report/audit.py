@@ -1,13 +1,14 @@
 """An audit for the terminal: a line a layer, then every survivor with its place and what is known of it."""
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parity.measure.audited import Audit, Layer, Survivor
+from parity.measure.audited import VERDICTS, Audit, Layer, Survivor
 from parity.report.terminal import console_of, indented, print_as_is, print_table, text_of
 
-VERDICTS = {
-    0: ("every fault that is none of these was caught", "bold green"),
+ENDINGS = {
+    0: ("all caught or explained", "bold green"),
     1: ("SURVIVORS", "bold red"),
     2: ("ERROR", "bold red"),
     130: ("interrupted", "bold yellow"),
@@ -23,10 +24,12 @@ def render(audit: Audit, *, width: int = 80, color: bool = False) -> str:
             print_as_is(console, Text(f"\n{layer.case}: {layer.trouble}", style="bold red"))
         for path in layer.missed:
             print_as_is(console, Text(f"\n{layer.case}: no example shows parameter `{path}` perturbed", "bold red"))
-        for verdict in ("unresolved", "equivalent"):
+        for pattern in layer.stale:
+            print_as_is(console, Text(f"\n{layer.case}: nothing survives any more as `{pattern}`", "bold red"))
+        for verdict in VERDICTS:
             _survivors(console, layer, verdict, width)
-    verdict, colour = VERDICTS[audit.exit_status]
-    print_as_is(console, Text("\n"), Text(_summary(audit.total)), Text(verdict, style=colour))
+    ending, colour = ENDINGS[audit.exit_status]
+    print_as_is(console, Text("\n"), Text(_summary(audit.total)), Text(ending, style=colour))
     return text_of(console)
 
 
@@ -38,16 +41,13 @@ def to_json(audit: Audit) -> str:
 def _layers(audit: Audit) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("layer", no_wrap=True)
-    for name in ("faults", "caught", "late", "equivalent", "unresolved", "score", "params", "s"):
+    for name in ("faults", "caught", "late", "equiv", "expl", "unres", "score", "params", "s"):
         table.add_column(name, no_wrap=True, justify="right")
-    rows = [*audit.layers, *([audit.total] if len(audit.layers) > 1 else [])]
-    for layer in rows:
-        counts = (layer.injected, layer.caught, layer.late, layer.equivalent)
-        bad = "bold red" if layer.unresolved or layer.missed or layer.trouble else ""
+    for layer in (*audit.layers, *((audit.total,) if len(audit.layers) > 1 else ())):
         table.add_row(
             layer.case,
-            *map(str, counts),
-            Text(str(layer.unresolved), style=bad),
+            *map(str, (layer.injected, layer.caught, layer.late, layer.count("equivalent"), layer.count("explained"))),
+            Text(str(layer.count("unresolved")), style="bold red" if layer.found or layer.trouble else ""),
             _percent(layer),
             f"{layer.parameters - len(layer.missed)}/{layer.parameters}",
             f"{layer.seconds:.0f}",
@@ -55,18 +55,19 @@ def _layers(audit: Audit) -> Table:
     return table
 
 
-def _survivors(console: object, layer: Layer, verdict: str, width: int) -> None:
+def _survivors(console: Console, layer: Layer, verdict: str, width: int) -> None:
     found = [survivor for survivor in layer.survivors if survivor.verdict == verdict]
-    if found:
-        style = "bold red" if verdict == "unresolved" else "bold"
-        print_as_is(console, Text(f"\n{layer.case}, {verdict}:", style=style))  # pyright: ignore
+    if not found:
+        return
+    style = "bold red" if verdict == "unresolved" else "bold"
+    print_as_is(console, Text(f"\n{layer.case}, {verdict}:", style=style))
     groups: dict[tuple[str, str], list[Survivor]] = {}
     for survivor in found:
         groups.setdefault((survivor.where, survivor.reason or ""), []).append(survivor)
     for (where, reason), survivors in groups.items():
         said = "; ".join(dict.fromkeys(f"{s.primitive}: {s.description}" for s in survivors))
         lines = [f"  {where}  {said}", *([f"      {reason}"] if reason else [])]
-        print_as_is(console, Text("\n".join(indented(line, width) for line in lines)))  # pyright: ignore
+        print_as_is(console, Text("\n".join(indented(line, width) for line in lines)))
 
 
 def _percent(layer: Layer) -> str:
@@ -74,6 +75,8 @@ def _percent(layer: Layer) -> str:
 
 
 def _summary(total: Layer) -> str:
-    counts = f"{total.injected} faults, {total.caught} caught ({total.late} late), {total.equivalent} equivalent, "
-    counts += f"{total.unresolved} unresolved; {total.parameters - len(total.missed)} of {total.parameters} parameters"
-    return f"{counts} in {total.seconds:.0f} s: "
+    counts = ", ".join(f"{total.count(verdict)} {verdict}" for verdict in reversed(VERDICTS))
+    seen = f"{total.parameters - len(total.missed)} of {total.parameters} parameters"
+    return (
+        f"{total.injected} faults: {total.caught} caught ({total.late} late), {counts}; {seen}; {total.seconds:.0f} s: "
+    )
