@@ -13,7 +13,7 @@ import numpy as np
 from parity.faults.site import Fault, Site, Values, is_number
 
 RELATIVE = 1e-3  # what an element is perturbed by
-HUGE = 1e100  # the lowest float that a mask fills with has no place for a relative change
+HUGE = 1e30  # a number that a mask fills with has no place for a relative change
 Change = Callable[[Any], Any]
 
 _SCALAR: dict[str, dict[str, Change]] = {
@@ -75,7 +75,7 @@ def perturbed(x: Any, which: Callable[[Any], int]) -> Any:
 
     What a mask is filled with does not count: nothing relative to it can be seen.
 
-    The copy is in C order, whatever the order of `x`: an element found by its place in a view's memory would be another.
+    The copy is in C order, whatever the order of `x`: what lies at a place in a view's memory is another element.
     """
     result = np.array(x, order="C")
     if result.dtype == np.bool_:

@@ -16,7 +16,7 @@ TRIALS = 12  # hostile inputs of each trace, beside those filled with one number
 MOST = 60  # of these
 EQUAL = 1e-13  # of a row's largest value
 WIDER = 3.0  # how far beyond what was observed
-HUGE = 1e100
+HUGE = 1e30  # beyond, a mask fills with it
 
 
 def holds(claim: Claim, injected: Injected, evaluation: Evaluation, *, seed: int) -> bool:

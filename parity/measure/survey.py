@@ -19,8 +19,8 @@ from parity.search import judged, search
 FORMS = 6  # other forms that a configuration with survivors is called in
 MORE = 6  # examples of each of these
 OTHERS = 2  # further pools, as other seeds would draw them
-TRIES = 40  # more examples that change something and show nothing, before a fault counts as surviving
-SIGHTS = 120  # more examples altogether, where it changes little
+TRIES = 60  # more examples that change something and show nothing, before a fault counts as surviving
+SIGHTS = 160  # more examples altogether, where it changes little
 PARAMETER = "largest"  # which element of a parameter is perturbed
 Key = tuple[str, str, int, str, str]
 Setup = tuple[Json, Json]

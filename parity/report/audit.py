@@ -29,7 +29,8 @@ def render(audit: Audit, *, width: int = 80, color: bool = False) -> str:
         for verdict in VERDICTS:
             _survivors(console, layer, verdict, width)
     ending, colour = ENDINGS[audit.exit_status]
-    print_as_is(console, Text("\n"), Text(_summary(audit.total)), Text(ending, style=colour))
+    print_as_is(console, Text("\n"), Text(indented(_summary(audit.total), width)))
+    print_as_is(console, Text(ending, style=colour))
     return text_of(console)
 
 
@@ -78,5 +79,5 @@ def _summary(total: Layer) -> str:
     counts = ", ".join(f"{total.count(verdict)} {verdict}" for verdict in reversed(VERDICTS))
     seen = f"{total.parameters - len(total.missed)} of {total.parameters} parameters"
     return (
-        f"{total.injected} faults: {total.caught} caught ({total.late} late), {counts}; {seen}; {total.seconds:.0f} s: "
+        f"{total.injected} faults: {total.caught} caught ({total.late} late), {counts}; {seen}; {total.seconds:.0f} s"
     )

@@ -95,7 +95,7 @@ def test_a_fault_changes_its_own_results_and_nothing_else() -> None:
 
 def test_one_live_element_is_perturbed_wherever_it_lies_in_memory() -> None:
     """A transposed view, zeros beside it, and the number that a mask is filled with."""
-    view = np.array([[0.0, 2.0], [-1.8e308, 4.0], [0.0, 0.0]]).T
+    view = np.array([[0.0, 2.0], [-3.4e38, 4.0], [0.0, 0.0]]).T
     after = perturbed(view, PICKS["largest"])
     assert np.argwhere(after != view).tolist() == [[1, 1]]
     assert after[1, 1] == 4.0 * 1.001
