@@ -1,5 +1,6 @@
 """Faults at every operation of a traced port, and what is known of those that change nothing."""
 
+from parity.faults.every import BODIES as BODIES
 from parity.faults.every import Injected as Injected
 from parity.faults.every import at as at
 from parity.faults.every import every as every

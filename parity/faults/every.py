@@ -17,7 +17,7 @@ MAKERS: tuple[Callable[[Site], Iterator[Fault]], ...] = (
     relations, swaps, literals, axes, broadcasts, indices, transposes, casts, elements,
 )  # fmt: skip
 ALIKE = 8  # operations of one kind on one line of the port
-BODIES = ("scan", "while", "cond")  # what happens inside them is not entered: they get faults of their results only
+BODIES = ("scan", "while", "cond")  # what they hold is not entered: they get faults of their results only
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from parity.ideal.unfolded import Unfolded
 
 SHAPES = frozenset((
-    "broadcast_in_dim", "reshape", "squeeze", "transpose", "slice", "concatenate", "pad", "rev", "split", "stack", "cumsum",
+    "broadcast_in_dim", "reshape", "squeeze", "transpose", "slice", "concatenate", "pad", "rev", "split", "stack",
+    "cumsum",
 ))  # fmt: skip
 ELEMENTWISE = frozenset((
     "add", "add_any", "sub", "mul", "div", "rem", "neg", "sign", "abs", "max", "min", "square", "integer_pow", "pow",

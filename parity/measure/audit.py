@@ -91,6 +91,7 @@ def _layer(runner: Runner, case: Case, hooks: Hooks) -> Layer:
         survivors=tuple(survivors),
         parameters=len(found.parameters),
         missed=tuple(path for path, caught in found.parameters.items() if not caught),
+        closed=found.closed,
         stale=tuple(pattern for pattern in case.survivors if not any(_matches(s, pattern) for s in survivors)),
         examples=found.examples,
         seconds=round(time.monotonic() - started, 3),

@@ -11,7 +11,7 @@ from parity.case import Example, Json
 from parity.checks import exact
 from parity.checks.finding import Finding, Run
 from parity.checks.subject import Subject
-from parity.faults import PICKS, Injected, every, perturbed
+from parity.faults import BODIES, PICKS, Injected, every, perturbed
 from parity.port import Followed
 from parity.run import Runner
 from parity.search import judged, search
@@ -57,12 +57,16 @@ class Standing:
 
 @dataclasses.dataclass
 class Survey:
-    """What became of every fault of one case, and of every parameter perturbed on the port's side alone."""
+    """What became of every fault of one case, and of every parameter perturbed on the port's side alone.
+
+    `closed` counts the loops and branches of a trace, whose bodies are not entered.
+    """
 
     subject: Subject
     runner: Runner
     faults: dict[Key, Standing] = dataclasses.field(default_factory=dict[Key, Standing])
     parameters: dict[str, bool] = dataclasses.field(default_factory=dict[str, bool])
+    closed: int = 0
     examples: int = 0
     runs: int = 0
     _traces: dict[str, tuple[Injected, ...]] = dataclasses.field(default_factory=dict[str, tuple[Injected, ...]])
@@ -128,7 +132,9 @@ class Survey:
     def _faults(self, example: Example, followed: Followed) -> tuple[Injected, ...]:
         key = example.shape_key
         if key not in self._traces:
-            self._traces[key] = tuple(every(followed.evaluation.program))
+            program = followed.evaluation.program
+            self._traces[key] = tuple(every(program))
+            self.closed = max(self.closed, sum(line.name in BODIES for line in program.lines))
         return self._traces[key]
 
 

@@ -24,6 +24,9 @@ def render(audit: Audit, *, width: int = 80, color: bool = False) -> str:
             print_as_is(console, Text(f"\n{layer.case}: {layer.trouble}", style="bold red"))
         for path in layer.missed:
             print_as_is(console, Text(f"\n{layer.case}: no example shows parameter `{path}` perturbed", "bold red"))
+        if layer.closed:
+            said = f"{layer.case}: {layer.closed} loops or branches got faults of their results only"
+            print_as_is(console, Text(f"\n{said}"))
         for pattern in layer.stale:
             print_as_is(console, Text(f"\n{layer.case}: nothing survives any more as `{pattern}`", "bold red"))
         for verdict in VERDICTS:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 from hypothesis import strategies as st
 
@@ -103,6 +104,24 @@ def test_examples_come_in_turns_one_of_each_shape() -> None:
     a, b = ({"width": 1}, {"width": 2})
     drawn = [parity.Example(config, {}, {"n": n}) for n, config in enumerate((a, a, a, b))]
     assert [example.inputs["n"] for example in spread(drawn)] == [2, 3, 1, 0]
+
+
+def test_what_is_inside_a_loop_is_said_not_to_be_entered() -> None:
+    """Its results get faults all the same."""
+
+    def looped(config: Any, dtype: Any, rngs: Any) -> Any:
+        return lambda x: jax.lax.fori_loop(0, 2, lambda _, y: y * 2.0, x)
+
+    quadrupled = parity.Case(
+        name="toy/loop",
+        reference=lambda config: lambda x: x * 4.0,
+        port=looped,
+        configs=st.just({"width": 3}),
+        inputs=lambda config, form: st.fixed_dictionaries({"x": floats((2, 3))}),
+    )
+    found = layer(quadrupled)
+    assert (found.trouble, found.closed) == (None, 1)
+    assert found.caught == found.injected > 0
 
 
 def test_one_seed_gives_one_audit() -> None:
