@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.ideal.equation import Equation
+from parity.ideal.equation import Equation, Spec
 from parity.ideal.rules import RULES
 from parity.ideal.unfolded import Unfolded
 
@@ -54,6 +54,12 @@ class Site:
         constants = self.program.flat.constants
         slots = enumerate(self.program.lines[self.index].inputs)
         return {number: constants[slot] for number, slot in slots if slot in constants}
+
+    @property
+    def results(self) -> list[tuple[int, Spec]]:
+        """Number and form of each result that anyone reads."""
+        slots = self.program.lines[self.index].outputs
+        return [(n, spec) for n, spec in enumerate(self.equation.outputs) if slots[n] in self.program.read]
 
     def run(self, operands: Values) -> list[Any]:
         """What the operation itself makes of operands."""

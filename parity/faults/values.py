@@ -52,14 +52,14 @@ def literals(site: Site) -> Iterator[Fault]:
 
 def casts(site: Site) -> Iterator[Fault]:
     """A result rounded to bfloat16."""
-    for number, spec in enumerate(site.equation.outputs):
+    for number, spec in site.results:
         if spec.dtype == np.float64:
             yield Fault("cast", f"result {number}", "rounded to bfloat16", _on_result(number, to_bfloat16))
 
 
 def elements(site: Site) -> Iterator[Fault]:
     """One element of a result perturbed: the largest, one in the middle of the range, the last."""
-    for number, spec in enumerate(site.equation.outputs):
+    for number, spec in site.results:
         if not isinstance(spec.dtype, np.dtype) or spec.dtype.kind not in "biuf" or 0 in spec.shape:
             continue
         for pick, which in PICKS.items():

@@ -3,6 +3,7 @@
 # Values are whatever arrays the program holds, so they have no static type.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,11 @@ class Unfolded:
     @property
     def lines(self) -> tuple[Line, ...]:
         return self.flat.lines
+
+    @functools.cached_property
+    def read(self) -> frozenset[int]:
+        """The slots that some line, or whoever called, reads."""
+        return frozenset(self.flat.outputs).union(*(line.inputs for line in self.lines))
 
     def run(self, index: int, operands: Sequence[Any]) -> list[Any]:
         """The results of one line for operands of its shapes and dtypes."""

@@ -37,7 +37,7 @@ class Layer(Model):
     """One case under fault injection. `late`: caught, but only by examples beyond those that its check judges.
 
     `missed` are parameters of which a perturbed element went unseen, `stale` the case's explanations of survivors that
-    there are none of, `closed` loops and branches whose bodies were not entered. `trouble`: why it could not be audited.
+    there are none of, `closed` loops and branches whose bodies were not entered. `trouble`: why there was no audit.
     """
 
     case: str
