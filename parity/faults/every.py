@@ -76,7 +76,7 @@ def at(program: Unfolded, index: int, *, occurrence: int = 0) -> Iterator[Inject
     """The faults of one line."""
     line = program.lines[index]
     where = locate(line.tracebacks)
-    for make in MAKERS:
+    for make in (casts, elements) if line.name in BODIES else MAKERS:
         for fault in make(Site(program, index)):
             yield Injected(index, line.name, where, occurrence, fault)
 
