@@ -8,6 +8,7 @@ import numpy as np
 
 from parity import draw
 from parity.case import Case, Example
+from parity.checks import exact
 from parity.checks.subject import Outputs, Subject
 from parity.faults import Injected, at
 from parity.port import Followed
@@ -40,7 +41,7 @@ def sing(runner: Runner, cases: Sequence[Case]) -> Canary | None:
     with one_thread():
         try:
             subject = runner.subject(case)
-            example = _example(runner, case)
+            example = _example(runner, case)  # of the pool that the subject brought along
             followed = subject.follow(example)
         except Exception:  # the author's code: whatever it raises is told by the checks
             return None
@@ -86,8 +87,7 @@ def _example(runner: Runner, case: Case) -> Example:
     """One of the examples of the run's first configuration; not the first, which is the simplest."""
     drawn: list[Example] = []
     seed = draw.seed_of(runner.settings.seed, f"{case.name} canary")
-    setup = draw.pool(case, seed=runner.settings.seed)[:1]
-    draw.run(draw.examples(case, setup), drawn.append, examples=3, seed=seed)
+    draw.run(draw.examples(case, runner.pool(exact.check)[:1]), drawn.append, examples=3, seed=seed)
     return drawn[-1]
 
 
