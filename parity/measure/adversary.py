@@ -30,7 +30,8 @@ def holds(claim: Claim, injected: Injected, evaluation: Evaluation, *, seed: int
     slots = _sources(claim, evaluation)
     special = _literals(evaluation)
     values = [{slot: hostile(evaluation.values[slot], rng, special) for slot in slots} for _ in range(TRIALS)]
-    values += [{slot: _filled(evaluation.values[slot], x) for slot in slots} for x in special]
+    if not claim.shifted:  # a sum has no thresholds
+        values += [{slot: _filled(evaluation.values[slot], x) for slot in slots} for x in special]
     trials = (evaluation.replaced(redrawn, until=last) for redrawn in values)
     return all(_agree(claim, injected, trial, held=slots) for trial in itertools.chain([evaluation], trials))
 

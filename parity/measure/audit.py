@@ -17,7 +17,7 @@ from parity.reference import one_thread
 from parity.run import Runner, crash
 from parity.session import Workspace
 
-TRACES = 10  # traces in which a reason must hold, if there are that many
+TRACES = 8  # traces in which a reason must hold, if there are that many
 
 
 @dataclasses.dataclass(frozen=True)
