@@ -138,6 +138,8 @@ class Case:
         ignores: output of the reference -> why it is not compared.
         skips: check -> why it does not apply.
         pool: how many configurations a run draws its examples from.
+        survivors: what fault injection may leave, though it is a fault: 'file: operation: change', with wildcards ->
+            why no example can show it. One that nothing matches any more is a finding.
     """
 
     name: str
@@ -164,6 +166,7 @@ class Case:
     ignores: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     skips: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     pool: int = 12
+    survivors: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
     @property
     def port_name(self) -> str:

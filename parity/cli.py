@@ -1,4 +1,4 @@
-"""The command line: `parity list | check | replay | calibrate`. Thin; torch and jax are imported only where needed."""
+"""The command line. Thin: torch and jax are imported only by what runs something."""
 
 import contextlib
 import datetime
@@ -225,6 +225,28 @@ def soak(
     _write(report.render(found, width=_width(), color=_color(stream)), stream)
     if json:
         _deliver(found.model_dump_json(indent=2) + "\n", json)
+    raise typer.Exit(found.exit_status)
+
+
+@app.command()
+def audit(cases: Names = None, examples: Examples = 50, seed: Seed = 0, json: Json = None) -> None:
+    """Inject faults at every operation of a port. Exit status: 0 all caught or explained, 1 survivors, 2 wrong use."""
+    from parity import session
+    from parity.measure import audit
+    from parity.report import audit as report
+    from parity.report import live
+    from parity.report.files import check_writable
+
+    if json not in (None, "-"):
+        check_writable(Path(json))
+    workspace = session.load()
+    selected = audit.select(workspace, cases or ())
+    with live.audit(len(selected)) as hooks:
+        found = audit.run(workspace, selected, examples=examples, seed=seed, hooks=hooks)
+    stream = sys.stderr if json == "-" else sys.stdout
+    _write(report.render(found, width=_width(), color=_color(stream)), stream)
+    if json:
+        _deliver(report.to_json(found), json)
     raise typer.Exit(found.exit_status)
 
 

@@ -43,9 +43,12 @@ def floats(
     return st.builds(Floats, shape=st.just(tuple(shape)), seed=seeds(), scale=one_of(*scales), rows=one_of("", *rows))
 
 
-def tokens(shape: Sequence[int], high: int, *, holes: Sequence[int | None] = (None,)) -> SearchStrategy[Tokens]:
-    """Token ids below `high`; a third of them give way to a number of `holes`, where it is not None."""
-    return st.builds(Tokens, shape=st.just(tuple(shape)), seed=seeds(), high=st.just(high), hole=one_of(*holes))
+def tokens(
+    shape: Sequence[int], high: int, *, low: int = 0, holes: Sequence[int | None] = (None,)
+) -> SearchStrategy[Tokens]:
+    """Token ids from `low` to below `high`; a third of them give way to a number of `holes`, where it is not None."""
+    ids = {"high": st.just(high), "low": st.just(low), "hole": one_of(*holes)}
+    return st.builds(Tokens, shape=st.just(tuple(shape)), seed=seeds(), **ids)
 
 
 def padding(batch: int, length: int, *, sides: Sequence[str] = SIDES) -> SearchStrategy[Padding]:

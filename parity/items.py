@@ -50,6 +50,7 @@ class Runs:
     parts: dict[str, list[str]] = dataclasses.field(default_factory=dict[str, list[str]])
     not_checked: list[str] = dataclasses.field(default_factory=list[str])
     environment: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    sung: bool = False
     stack: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack)
 
     def root(self, folder: Path) -> Root | None:
@@ -80,6 +81,17 @@ class Runs:
             self.not_checked += session.not_checked(registry, own, registry.broken)
             self.not_checked += session.stale(root.workspace, {case.name for case, _ in own})
         self.environment = session.describe_environment() if items else {}
+
+    def canary(self, item: "Check") -> "Result | None":
+        """Inject the process's one fault, into the first case that runs; the result where it was not rejected."""
+        if self.sung:
+            return None
+        self.sung = True
+        from parity import canary
+
+        cases = item.root.workspace.registry.cases
+        sung = canary.sing(item.root.runner, [cases[item.case]] if item.case in cases else [])
+        return sung.result if sung else None
 
     def add(self, payload: Payload) -> None:
         """Take a result in, from this process or from a worker."""
@@ -137,8 +149,10 @@ class Check(pytest.Item):
         return self.root.order.get((self.case, self.check), -1)
 
     def runtest(self) -> None:
-        result = self._result()
         runs = self.config.stash[RUNS]
+        if (dead := runs.canary(self)) is not None:
+            raise Failure(dead)
+        result = self._result()
         payload: Payload = {"result": result.model_dump(mode="json"), "parts": _below(result.case, runs.parts)}
         payload["place"] = self.place
         self.user_properties.append((PROPERTY, json.dumps(payload)))

@@ -62,7 +62,7 @@ class Result(Model):
 
 
 class Results(Model):
-    """A whole run: where it ran, what was found, what was not looked at."""
+    """A whole run: where it ran, what was found, what was not looked at, and what became of its canary fault."""
 
     schema_: int = SCHEMA
     seed: int = 0
@@ -71,6 +71,7 @@ class Results(Model):
     summary: dict[Status, int] = {}
     not_checked: tuple[str, ...] = ()
     interrupted: bool = False
+    canary: str | None = None
 
     model_config = ConfigDict(
         frozen=True, ser_json_inf_nan="strings", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True
@@ -132,4 +133,4 @@ def block(results: Iterable[Result], parts: Mapping[str, Iterable[str]]) -> tupl
 
 
 def _about_variants(result: Result) -> bool:
-    return result.check.startswith(("rejects:", "accepts:"))
+    return result.check.startswith(("rejects:", "accepts:", "canary"))

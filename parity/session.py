@@ -129,18 +129,23 @@ def run(
 ) -> Results:
     """Run every selected check to its verdict; an interrupt ends it with what was found so far.
 
+    A fault is injected first, into the first case's port: a run that does not reject it is a failed one.
+
     Raises:
         BadInput: the root's files ask for something impossible, such as a check without a bound.
     """
+    from parity import canary
     from parity.port import cache
     from parity.run import Runner
 
     hooks = hooks or Hooks()
     runner = Runner(workspace.registry, workspace.tolerances, settings)
     results = broken_results(selection.broken)
-    interrupted = False
+    interrupted, sung = False, None
     try:
         with cache.persistent():
+            if not settings.late:
+                sung = canary.sing(runner, [case for case, _ in selection.pairs])
             for case, name in selection.pairs:
                 if stop_first and any(result.status in ("failed", "error") for result in results):
                     break
@@ -154,8 +159,9 @@ def run(
         notes.insert(
             0, f"{missing} checks were not run: {'interrupted' if interrupted else 'stopped at the first failure'}"
         )
+    results += [sung.result] if sung and sung.result else []
     gathered = gather(results, parts=parts(workspace.registry), seed=settings.seed, not_checked=notes)
-    return gathered.model_copy(update={"interrupted": interrupted})
+    return gathered.model_copy(update={"interrupted": interrupted, "canary": sung.said if sung else None})
 
 
 def gather(

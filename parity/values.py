@@ -69,15 +69,19 @@ class Floats(Value):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tokens(Value):
-    """Integers below `high`; `same` repeats one along the last axis; `hole` stands in a third of the places."""
+    """Integers from `low` to below `high`.
+
+    `same` repeats one along the last axis; `hole` stands in a third of the places.
+    """
 
     high: int
     same: bool = False
     hole: int | None = None
+    low: int = 0
 
     def array(self, dtype: npt.DTypeLike) -> Array:
         rng = self.rng
-        ids = rng.integers(0, self.high, self.shape)
+        ids = rng.integers(self.low, self.high, self.shape)
         if self.hole is not None:
             ids[rng.random(self.shape) < 1 / 3] = self.hole
         return np.broadcast_to(ids[..., :1], self.shape).copy() if self.same else ids

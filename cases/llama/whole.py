@@ -19,14 +19,20 @@ def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
             "positions": one_of(False, True),
             "embeds": one_of(False, True),
             "use_cache": one_of(False, True),
+            "beyond": one_of(0, -1, 2),
             "states": one_of(False, True),
             "weights": one_of(False, True),
         }
     )
     # Packed sequences are told apart by their positions alone, without a mask or a cache.
     packed = calls.map(lambda call: {**call, "mask": "packed", "positions": True, "use_cache": False})
-    calls = calls.flatmap(lambda call: packed if call["mask"] == "packed" else st.just(call))
+    calls = calls.flatmap(lambda call: packed if call["mask"] == "packed" else st.just(call)).map(_fitting)
     return st.builds(lambda sizes, call: {**sizes, **call}, batches(*thresholds(config)), calls)
+
+
+def _fitting(call: dict[str, Any]) -> dict[str, Any]:
+    """How much longer a padding mask is than the tokens: only called with a cache may it be of another length."""
+    return call if call["mask"] == "padding" and call["use_cache"] else {**call, "beyond": 0}
 
 
 @st.composite
@@ -39,7 +45,7 @@ def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
     else:
         drawn["input_ids"] = draw(tokens((batch, length), config["vocab_size"]))
     if form["mask"] == "padding":
-        drawn["attention_mask"] = draw(padding(batch, length))
+        drawn["attention_mask"] = draw(padding(batch, max(1, length + form.get("beyond", 0))))
     elif form["mask"] in ("additive", "bool"):
         drawn["attention_mask"] = draw(masks(batch, length, form=form["mask"]))
     if form["positions"]:

@@ -2,7 +2,7 @@
 
 from parity.case import Example
 from parity.checks.finding import Check, Finding, Run, judged
-from parity.checks.subject import Subject
+from parity.checks.subject import Outputs, Subject
 from parity.error import exact_error, same_form
 from parity.tolerance import Tolerances
 
@@ -12,11 +12,15 @@ def start(subject: Subject, tolerances: Tolerances) -> Run:
 
     def judge(example: Example) -> Finding:
         reference = subject.reference_outputs(example, "float64")
-        port = subject.exact_outputs(example)
-        same_form(reference, port)
-        return judged(subject, "exact", exact_error(reference, port), tolerances)
+        return verdict(subject, reference, subject.exact_outputs(example), tolerances)
 
     return Run(judge)
+
+
+def verdict(subject: Subject, reference: Outputs, port: Outputs, tolerances: Tolerances) -> Finding:
+    """Judge what a port made of an example, both sides exact; raises OutputMismatch where they can't be compared."""
+    same_form(reference, port)
+    return judged(subject, "exact", exact_error(reference, port), tolerances)
 
 
 check = Check("exact", "the same function?", start)

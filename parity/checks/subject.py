@@ -12,7 +12,7 @@ import numpy.typing as npt
 from parity import values
 from parity.case import Case, Example, Json, Variant
 from parity.ideal.rounding import Rounding
-from parity.port import Port, Traced, compiled, form, traced
+from parity.port import Followed, Port, Traced, compiled, form, traced
 from parity.port import build as build_port
 from parity.reference import Reference, jittered, parameters
 from parity.reference import build as build_reference
@@ -132,6 +132,12 @@ class Subject:
             example, self.parameters(example, "float64") if parameters is None else parameters, "float64"
         )
         return self.traced(example, inputs).run(leaves, inputs)
+
+    def follow(self, example: Example) -> Followed:
+        """Run the port in exact float64 as `exact_outputs` does, with every value kept: faults are injected into it."""
+        inputs = self.port_inputs(example, "float64")
+        leaves = self.leaves(example, self.parameters(example, "float64"), "float64")
+        return self.traced(example, inputs).follow(leaves, inputs)
 
     def rounded_outputs(self, example: Example, dtype: str) -> Outputs:
         """Run the port on the ideal machine of a half-precision dtype; its float32 outputs are float64."""

@@ -23,6 +23,7 @@ from parity.ideal.jaxpr import Flat, Line, Sizes, flatten, is_symbolic, locate, 
 from parity.ideal.jaxpr import close as close_jaxpr
 from parity.ideal.rounded_jaxpr import rounding
 from parity.ideal.rules import RULES
+from parity.ideal.unfolded import Evaluation, Unfolded
 
 # From here on, threads are worth their cost: about 20 ms of one core.
 _MANY_PRODUCTS = 2**27
@@ -105,6 +106,7 @@ class Program:
         self._fallbacks: set[str] = set()
         self._bodies: dict[int, tuple[Any, Flat]] = {}
         self._plans: OrderedDict[tuple[int, ...], _Plan] = OrderedDict()
+        self._unfolded: dict[tuple[int, ...], Unfolded] = {}
         self._lock = threading.RLock()
         # Where each symbolic dimension can be read off: name -> argument, axis.
         self._symbols = _solvable(self._flat.input_avals)
@@ -161,6 +163,20 @@ class Program:
             outputs = tuple(_as_array(values[slot]) for slot in line.outputs)
             declared = tuple(aval.dtype for aval in line.output_avals)
             yield Intermediate(index, line.name, locate(line.tracebacks), outputs, declared)
+
+    def follow(self, *flat_args: Any) -> Evaluation:
+        """Evaluate with nothing folded and every value kept, at several times the cost of a call."""
+        _, args = self._prepare(flat_args)
+        sizes = tuple(np.shape(flat_args[arg])[axis] for arg, axis in self._symbols.values())
+        with self._lock:
+            if sizes not in self._unfolded:
+                self._unfolded = {sizes: self._unfold(Sizes(dict(zip(self._symbols, sizes, strict=True))))}
+            return Evaluation.of(self._unfolded[sizes], args)
+
+    def _unfold(self, sizes: Sizes) -> Unfolded:
+        with np.errstate(all="ignore"), jax.enable_x64(True):
+            operations = tuple(self._operation(line, sizes) for line in self._flat.lines)
+        return Unfolded(self._flat, tuple(line.concrete(sizes) for line in self._flat.lines), operations)
 
     def _prepare(self, flat_args: Sequence[Any]) -> tuple[_Plan, list[Any]]:
         """Find the plan for these arguments, and convert them to what it computes with."""

@@ -7,6 +7,7 @@ from parity.port.gradient import Pullback as Pullback
 from parity.port.gradient import compiled_pullback as compiled_pullback
 from parity.port.gradient import traced_pullback as traced_pullback
 from parity.port.run import Compiled as Compiled
+from parity.port.run import Followed as Followed
 from parity.port.run import Traced as Traced
 from parity.port.run import compiled as compiled
 from parity.port.run import form as form

@@ -12,6 +12,7 @@ from parity.ideal.jax_wide import wide
 from parity.ideal.program import Program
 from parity.ideal.rounded_jaxpr import roundings
 from parity.ideal.rounding import Rounding
+from parity.ideal.unfolded import Evaluation
 from parity.port.build import Port
 
 Array = npt.NDArray[Any]
@@ -32,18 +33,32 @@ class Traced:
 
     def run(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> Outputs:
         """Outputs by name; arrays are taken in the order they were traced in."""
-        outputs = self.program(*self._flat(parameters, inputs))
+        outputs = self.program(*_flat(parameters, inputs))
         if self.dtypes is not None:
             outputs = [x.astype(dtype, copy=False) for x, dtype in zip(outputs, self.dtypes, strict=True)]
         return dict(zip(self.names, outputs, strict=True))
 
     def roundings(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> list[Rounding]:
         """Run a rounded program, and list what it rounds, in order."""
-        return list(roundings(self.program.intermediates(*self._flat(parameters, inputs))))
+        return list(roundings(self.program.intermediates(*_flat(parameters, inputs))))
 
-    def _flat(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> list[Any]:
-        arrays, _ = split(inputs, "float64")
-        return [*parameters.values(), *jax.tree.leaves(arrays)]
+    def follow(self, parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> "Followed":
+        """Evaluate as `run` does, and keep every value."""
+        evaluation = self.program.follow(*_flat(parameters, inputs))
+        return Followed(evaluation, self.names, dict(zip(parameters, evaluation.program.flat.inputs, strict=False)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Followed:
+    """A port's program at work on one example. `parameters`: path -> the slot that holds it."""
+
+    evaluation: Evaluation
+    names: tuple[str, ...]
+    parameters: Mapping[str, int]
+
+    def outputs(self, changes: Mapping[int, Any] | None = None, *, after: int = -1) -> Outputs:
+        """Outputs by name, with other values in some slots; see `Evaluation.outputs`."""
+        return dict(zip(self.names, self.evaluation.outputs(changes, after=after), strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +114,11 @@ def form(port: Port, inputs: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ..
     arrays, static = split(inputs, port.dtype)
     outputs = jax.eval_shape(lambda p, x: port.call(p, {**x, **static}), abstract(port), arrays)
     return {name: (tuple(x.shape), np.dtype(x.dtype)) for name, x in named(outputs)}
+
+
+def _flat(parameters: Mapping[str, Array], inputs: Mapping[str, Any]) -> list[Any]:
+    arrays, _ = split(inputs, "float64")
+    return [*parameters.values(), *jax.tree.leaves(arrays)]
 
 
 def abstract(port: Port) -> list[jax.ShapeDtypeStruct]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from parity.case import Case
+from parity.measure import audit as audits
 from parity.results import Result
 from parity.session import Hooks
 
@@ -18,9 +19,30 @@ def progress(checks: int | None, console: Console | None = None) -> Generator[Ho
 
     `checks` is how many there will be, where that is known beforehand.
     """
+    with _bars("checks", checks, console) as drawn:
+        yield _hooks(*drawn) if drawn else Hooks()
+
+
+@contextlib.contextmanager
+def audit(cases: int, console: Console | None = None) -> Generator[audits.Hooks]:
+    """The same for an audit: one bar for the cases, one for the examples of the case under way."""
+    with _bars("cases", cases, console) as drawn:
+        if drawn is None:
+            yield audits.Hooks()
+            return
+        hooks = _hooks(*drawn)
+        yield audits.Hooks(
+            on_start=lambda case: hooks.on_start(case, "audit"),
+            on_progress=hooks.on_progress,
+            on_layer=lambda layer: hooks.on_result(Result(case=layer.case, check="audit", status="passed")),
+        )
+
+
+@contextlib.contextmanager
+def _bars(what: str, total: int | None, console: Console | None) -> Generator[tuple[Progress, TaskID] | None]:
     console = console or Console(stderr=True)
     if not console.is_terminal:
-        yield Hooks()
+        yield None
         return
     columns = (
         TextColumn("{task.description}", markup=False),  # a check stands in brackets
@@ -30,7 +52,7 @@ def progress(checks: int | None, console: Console | None = None) -> Generator[Ho
         TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=console, transient=True) as bars:
-        yield _hooks(bars, bars.add_task("checks", total=checks, speed=""))
+        yield bars, bars.add_task(what, total=total, speed="")
 
 
 def _hooks(bars: Progress, whole: TaskID) -> Hooks:

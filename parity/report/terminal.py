@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -23,10 +23,13 @@ VERDICTS = {
 def render(results: Results, *, width: int = 80, color: bool = False) -> str:
     """The whole report as text; words say what colours do, so nothing is lost without them."""
     console = console_of(color)
-    _tables(console, cases_tables(results.results, width))
+    for table in cases_tables(results.results, width):
+        print_table(console, table)
     _failures(console, results.results, width)
-    _tables(console, [tolerance_table(results.results)])
+    print_table(console, tolerance_table(results.results))
     print_as_is(console, Text("\n"), summary(results))
+    if results.canary:
+        print_as_is(console, Text(indented(f"canary: {results.canary}", width), style="dim"))
     _not_checked(console, results, width)
     return text_of(console)
 
@@ -34,9 +37,10 @@ def render(results: Results, *, width: int = 80, color: bool = False) -> str:
 def render_summary(results: Results, *, width: int = 80, color: bool = False) -> str:
     """What pytest's own report lacks: the table by case, what is blocked, the tolerances, what was not checked."""
     console = console_of(color)
-    _tables(console, cases_tables(results.results, width))
+    for table in cases_tables(results.results, width):
+        print_table(console, table)
     _blocked(console, results.results, width)
-    _tables(console, [tolerance_table(results.results)])
+    print_table(console, tolerance_table(results.results))
     _not_checked(console, results, width)
     return text_of(console)
 
@@ -68,16 +72,16 @@ def _blocked(console: Console, results: Sequence[Result], width: int) -> None:
         print_as_is(console)
     for (case, cause), checks in blocked.items():
         what = f"blocked by {cause}" if cause != case else "blocked: they say nothing while the case itself fails"
-        print_as_is(console, Text(_indented(f"{case} [{', '.join(checks)}]: {what}", width), style="yellow"))
+        print_as_is(console, Text(indented(f"{case} [{', '.join(checks)}]: {what}", width), style="yellow"))
 
 
 def _not_checked(console: Console, results: Results, width: int) -> None:
     if results.not_checked:
-        lines = [_indented(f"  {line}", width) for line in results.not_checked]
+        lines = [indented(f"  {line}", width) for line in results.not_checked]
         print_as_is(console, Text("\n".join(["not checked:", *lines]), style="dim"))
 
 
-def _indented(line: str, width: int) -> str:
+def indented(line: str, width: int) -> str:
     own = line[: len(line) - len(line.lstrip())]
     return textwrap.fill(
         line.strip(),
@@ -114,7 +118,6 @@ def text_of(console: Console) -> str:
     return "\n".join(line.rstrip() for line in lines).strip("\n") + "\n"
 
 
-def _tables(console: Console, tables: Iterable[Table]) -> None:
-    for table in tables:
-        if table.row_count:
-            console.print(*([] if console.file.tell() == 0 else [""]), table, sep="\n")
+def print_table(console: Console, table: Table) -> None:
+    if table.row_count:
+        console.print(*([] if console.file.tell() == 0 else [""]), table, sep="\n")

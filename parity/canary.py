@@ -1,0 +1,107 @@
+"""One fault injected into every run: a run that does not reject its canary can't be believed."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from parity import draw
+from parity.case import Case, Example
+from parity.checks import exact
+from parity.checks.subject import Outputs, Subject
+from parity.faults import Injected, at
+from parity.port import Followed
+from parity.reference import one_thread
+from parity.results import Result
+from parity.run import Runner
+
+CHECK = "canary"
+VISIBLE = 0.1  # of an output's largest value: tolerances.yaml refuses a bound that lets this through
+
+
+@dataclasses.dataclass(frozen=True)
+class Canary:
+    """What became of a run's canary: `said` for the report, `result` where it makes the run a failed one."""
+
+    said: str
+    result: Result | None = None
+
+
+def sing(runner: Runner, cases: Sequence[Case]) -> Canary | None:
+    """Inject a fault that the seed chooses into the first case that has an exact check, and see it rejected.
+
+    The fault is one that moves an output by a tenth of its largest value, as measured here and not by the check; then
+    the run's own way of judging, from the outputs on, must reject it. None where no port can be run: the checks
+    themselves say so.
+    """
+    case = next((case for case in cases if "exact" not in case.skips), None)
+    if case is None:
+        return None
+    with one_thread():
+        try:
+            subject = runner.subject(case)
+            example = _example(runner, case)  # of the pool that the subject brought along
+            followed = subject.follow(example)
+        except Exception:  # the author's code: whatever it raises is told by the checks
+            return None
+        if not followed.evaluation.program.lines:
+            return None
+        found = next(visible(followed, seed=draw.seed_of(runner.settings.seed, f"{case.name} canary")), None)
+        if found is None:
+            return _dead(case, "no fault in it moves any output")
+        injected, outputs = found
+        where = injected.where.removeprefix(f"{runner.registry.root}/")
+        said = f"{injected.primitive} at {where}: {injected.fault.description}"
+        finding = runner.judge(_Faulty(runner, subject, outputs), "exact", example)
+    if finding.passed or finding.kind == "crash":
+        return _dead(case, f"{said}; " + (finding.message or "the exact check lets it pass"))
+    return Canary(f"{case.name}, {said}: rejected")
+
+
+def visible(followed: Followed, *, seed: int) -> Iterator[tuple[Injected, Outputs]]:
+    """Faults that move an output far, with the outputs they make, in an order that the seed decides."""
+    rng, clean = np.random.default_rng(seed), followed.outputs()
+    program = followed.evaluation.program
+    for index in rng.permutation(len(program.lines)):
+        faults = list(at(program, int(index)))
+        for number in rng.permutation(len(faults)):
+            changes = faults[number].changes(followed.evaluation)
+            outputs = followed.outputs(changes, after=int(index)) if changes else clean
+            if _moved(clean, outputs) > VISIBLE:
+                yield faults[number], outputs
+
+
+class _Faulty(Subject):
+    """The case with a port that has already computed something else."""
+
+    def __init__(self, runner: Runner, clean: Subject, outputs: Outputs) -> None:
+        super().__init__(runner.registry, clean.case, clean=clean)
+        self._faulty = outputs
+
+    def exact_outputs(self, example: Example, parameters: Mapping[str, Any] | None = None) -> Outputs:
+        return self._faulty
+
+
+def _example(runner: Runner, case: Case) -> Example:
+    """One of the examples of the run's first configuration; not the first, which is the simplest."""
+    drawn: list[Example] = []
+    seed = draw.seed_of(runner.settings.seed, f"{case.name} canary")
+    draw.run(draw.examples(case, runner.pool(exact.check)[:1]), drawn.append, examples=3, seed=seed)
+    return drawn[-1]
+
+
+def _moved(clean: Outputs, faulty: Outputs) -> float:
+    """The largest move of any finite output, over that output's largest value."""
+    moves = [0.0]
+    for name, x in clean.items():
+        before, after = np.asarray(x, np.float64), np.asarray(faulty[name], np.float64)
+        largest = np.abs(before).max(initial=0.0)
+        if np.isfinite(before).all() and np.isfinite(after).all() and largest > 0:
+            moves.append(float(np.abs(after - before).max(initial=0.0) / largest))
+    return max(moves)
+
+
+def _dead(case: Case, why: str) -> Canary:
+    message = f"the run's own fault was not rejected, so its verdicts mean nothing: {why}"
+    return Canary(message, Result(case=case.name, check=CHECK, status="failed", message=message))

@@ -1,0 +1,114 @@
+"""Holds a claim that a fault can't be seen against hostile inputs of the operations it passes through."""
+
+# Values are whatever arrays the program holds, so they have no static type.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from parity.faults import Claim, Injected, free, is_number, roots
+from parity.ideal.unfolded import Evaluation
+
+TRIALS = 12  # hostile inputs of each trace, beside those filled with one number
+MOST = 60  # of these
+EQUAL = 1e-13  # of a row's largest value
+WIDER = 3.0  # how far beyond what was observed
+HUGE = 1e30  # beyond, a mask fills with it
+
+
+def holds(claim: Claim, injected: Injected, evaluation: Evaluation, *, seed: int) -> bool:
+    """Whether clean and faulty agree where the claim says that the fault is gone, for observed and hostile values.
+
+    Everything that the operations on the way are computed from, element by element, is drawn anew: within three times
+    the range that was observed, of either sign, with zeros; and then filled with each of the program's own literals
+    and with what lies just beside them, since a threshold hides its faults at itself.
+    """
+    rng, last = np.random.default_rng(seed), max(claim.ends)
+    slots = _sources(claim, evaluation)
+    special = _literals(evaluation)
+    values = [{slot: hostile(evaluation.values[slot], rng, special) for slot in slots} for _ in range(TRIALS)]
+    if not claim.shifted:  # a sum has no thresholds
+        values += [{slot: _filled(evaluation.values[slot], x) for slot in slots} for x in special]
+    trials = (evaluation.replaced(redrawn, until=last) for redrawn in values)
+    return all(_agree(claim, injected, trial, held=slots) for trial in itertools.chain([evaluation], trials))
+
+
+def _sources(claim: Claim, evaluation: Evaluation) -> list[int]:
+    lines = [evaluation.program.lines[index] for index in (*claim.passed, *claim.ends)]
+    dirty = {slot for index in claim.passed for slot in evaluation.program.lines[index].outputs}
+    needed = {slot for line in lines for slot in line.inputs} - dirty
+    return sorted(roots(evaluation.program, needed & free(evaluation.program)))
+
+
+def _literals(evaluation: Evaluation) -> list[float]:
+    """The numbers that a program holds, but for vast ones, and their neighbours on both sides."""
+    constants = evaluation.program.flat.constants.values()
+    plain = {float(x) for x in constants if is_number(x) and np.size(x) == 1 and abs(float(x)) < HUGE}
+    beside = {x + step for x in plain for step in (-2, -1, 1, 2)} | {x * (1 + e) for x in plain for e in (-1e-7, 1e-7)}
+    return sorted(plain | beside)[:MOST]
+
+
+def _filled(observed: Any, value: float) -> Any:
+    if observed.dtype.kind == "f":
+        return np.full(observed.shape, np.clip(value, -_highest(observed), _highest(observed)))
+    return np.full(observed.shape, round(value)).astype(observed.dtype) if observed.dtype.kind in "iub" else observed
+
+
+def hostile(observed: Any, rng: np.random.Generator, special: list[float]) -> Any:
+    """An array of the shape and dtype of an observed one, with values that it could have had and more."""
+    shape, kind = observed.shape, observed.dtype.kind
+    resampled = rng.choice(observed.reshape(-1), shape) if observed.size else observed
+    if kind == "b":
+        return rng.random(shape) < rng.choice([0.0, 0.3, 0.5, 1.0])
+    if kind not in "iuf":
+        return observed
+    high = _highest(observed)
+    even = rng.uniform(-high, high, shape)
+    small = high * np.exp(rng.uniform(np.log(1e-15), 0.0, shape)) * rng.choice([-1.0, 1.0], shape)
+    literals = np.array([0.0, *special])
+    near = rng.choice(literals, shape) * (1 + rng.choice([0.0, 1e-8, 1e-4, -1e-4], shape))
+    drawn = np.choose(rng.integers(0, 4, shape), [even, small, near, np.clip(resampled, -1e300, 1e300)])
+    if kind == "f":
+        return drawn
+    limits = np.iinfo(observed.dtype)
+    return np.clip(np.rint(drawn), limits.min, limits.max).astype(observed.dtype)
+
+
+def _highest(observed: Any) -> float:
+    wide = np.abs(observed.astype(np.float64))
+    return min(WIDER * float(wide[wide < HUGE].max(initial=1.0)), float(np.finfo(np.float32).max))
+
+
+def _agree(claim: Claim, injected: Injected, trial: Evaluation, *, held: Sequence[int]) -> bool:
+    """Whether clean and faulty end alike; what was drawn is held, also where it lies behind an end."""
+    changes = injected.changes(trial)
+    if changes is None:
+        return True
+    fixed = {slot: trial.values[slot] for slot in held}
+    faulty = trial.replaced({**fixed, **changes}, after=injected.index, until=max(claim.ends))
+    rounding = 8 * np.finfo(np.float64).eps * _largest(claim, trial) if claim.shifted else 0.0
+    return all(
+        _equal(x, y, max(EQUAL, rounding))
+        for index in claim.ends
+        for x, y in zip(trial.results(index), faulty.results(index), strict=True)
+    )
+
+
+def _largest(claim: Claim, trial: Evaluation) -> float:
+    """The largest number that is shifted, as far as it is a number and no mask's fill."""
+    values = [np.asarray(x, np.float64) for index in claim.passed for x in trial.results(index)]
+    return max((float(np.abs(x[np.abs(x) < HUGE]).max(initial=0.0)) for x in values), default=0.0)
+
+
+def _equal(clean: Any, faulty: Any, within: float) -> bool:
+    """Bitwise, or within a share of the row's largest value; NaN and inf in the same places."""
+    x, y = np.asarray(clean, np.float64), np.asarray(faulty, np.float64)
+    finite = np.isfinite(x)
+    if not np.array_equal(np.where(finite, 0.0, x), np.where(np.isfinite(y), 0.0, y), equal_nan=True):
+        return False
+    x, y = np.where(finite, x, 0.0), np.where(finite, y, 0.0)
+    rows = np.abs(x).max(axis=-1, keepdims=True) if x.ndim else np.abs(x)
+    return bool((np.abs(x - y) <= within * rows).all())
