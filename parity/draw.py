@@ -114,11 +114,11 @@ def pool(case: Case, *, seed: int) -> tuple[tuple[Json, Json], ...]:
 
     def news(name: str) -> float:
         pairs = _pairs(left[name][1])
-        return len(pairs - met) / len(pairs)
+        return len(pairs - met) / max(len(pairs), 1)
 
     def rarity(name: str) -> float:
         values = left[name][1]
-        return -sum(taken[value] for value in values) / len(values)
+        return -sum(taken[value] for value in values) / max(len(values), 1)
 
     while left and len(chosen) < case.pool:
         pair, values = left.pop(max(left, key=rarity if len(chosen) % 2 else news))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,6 +37,7 @@ CHECKS: Mapping[str, Check] = {
 }
 COMPILED = 3  # configurations that a check on the real backend draws its examples from: each one compiles
 FEW = 4  # configurations that an equivalent is asked about, or fewer where each is traced anew
+POOLS = 3  # seeds whose configurations a fault must survive
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
 Progress = Callable[[int, int], None]
 
@@ -96,8 +98,11 @@ class Runner:
             return finding
         return dataclasses.replace(finding, message=run.explain(example, finding))
 
-    def pool(self, check: Check, *, few: bool = False) -> tuple[Any, ...]:
-        """The configurations and forms that a check draws its examples from."""
+    def pool(self, check: Check, *, few: bool = False, seed: int | None = None) -> tuple[Any, ...]:
+        """The configurations and forms that a check draws its examples from; those of another seed, if one is given."""
+        if seed not in (None, self.settings.seed) and self._subject is not None:
+            other = draw.pool(self._subject.case, seed=seed or 0)
+            return other[: check.configurations or COMPILED] if check.compiles else other
         if check.compiles:
             return self._pool[: (1 if few else check.configurations or COMPILED)]
         if few:
@@ -142,14 +147,19 @@ class Runner:
         )
 
     def _rejects(self, clean: Subject, fault: Variant, check: str, progress: Progress) -> Result:
-        """Whether one of the fault's checks runs to its end and fails; a crash is not a rejection."""
+        """Whether one of the fault's checks runs to its end and fails; a crash is not a rejection.
+
+        A dozen configurations can't hold every value of every field: what survives a run's own pool is asked again
+        with those of the next seeds.
+        """
         case = clean.case
         subject = Subject(self.registry, case, variant=fault, clean=clean)
         examples, trouble = 0, ""
-        for name in fault.checks:
-            run, pool = CHECKS[name].start(subject, self.tolerances), self.pool(CHECKS[name])
-            most = max(self.settings.examples, REJECT * case.pool)
-            seen = search(subject, run, pool, self.settings, asked=most, progress=progress, unmapped=True)
+        most = max(self.settings.examples, REJECT * case.pool)
+        for further, name in itertools.product(range(POOLS), fault.checks):
+            settings = dataclasses.replace(self.settings, seed=self.settings.seed + further)
+            run, pool = CHECKS[name].start(subject, self.tolerances), self.pool(CHECKS[name], seed=settings.seed)
+            seen = search(subject, run, pool, settings, asked=most, progress=progress, unmapped=True)
             examples += seen.examples
             found = seen.failing and seen.failing[1]
             if found and found.kind == "crash":

@@ -102,10 +102,11 @@ def whole_padded(call: parity.Call) -> parity.Twin:
 
 
 def can_be_padded(config: Config, form: Config) -> bool:
-    """Not with a mask of four axes or labels, nor where a mask ends packing, nor where padding moves rotary tables."""
+    """Not with labels or a mask of another size, nor where one ends packing, nor where padding moves rotary tables."""
     packed = form["mask"] == "none" and form["positions"] and not form["use_cache"]
     moved = length_dependent(config) and not form["positions"]
-    return form["mask"] in ("none", "padding") and not packed and not moved and not has_loss(form)
+    fits = form["mask"] == "none" or (form["mask"] == "padding" and not form["beyond"])
+    return fits and not packed and not moved and not has_loss(form)
 
 
 WHOLE_LAWS = {
@@ -132,7 +133,11 @@ def seeing(call: parity.Call) -> np.ndarray:
     mask = call.inputs.get("attention_mask")
     if mask is None:
         return np.ones(sizes(call), bool)
-    return np.cumsum(mask, axis=-1) > 0 if mask.ndim == 2 else (mask == 0).any(-1)[:, 0]
+    if mask.ndim == 4:
+        return (mask == 0).any(-1)[:, 0]
+    batch, length = sizes(call)
+    given = np.concatenate([mask, np.zeros((batch, length), mask.dtype)], axis=1)[:, :length]  # cut, or continued
+    return np.cumsum(given, axis=-1) > 0
 
 
 def kept(call: parity.Call) -> dict[str, Any]:

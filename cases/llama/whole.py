@@ -8,7 +8,8 @@ from hypothesis.strategies import SearchStrategy
 from cases.llama.palettes import Config, batches, thresholds
 from parity.draw import floats, masks, one_of, padding, positions, tokens
 
-MASKS = ("none", "padding", "packed", "additive", "bool")
+MASKS = ("none", "padding", "packed", "packed with a cache", "additive", "bool")
+PACKED = {"packed": False, "packed with a cache": True}  # whether a cache is used
 
 
 def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
@@ -24,14 +25,16 @@ def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
             "weights": one_of(False, True),
         }
     )
-    # Packed sequences are told apart by their positions alone, without a mask or a cache.
-    packed = calls.map(lambda call: {**call, "mask": "packed", "positions": True, "use_cache": False})
-    calls = calls.flatmap(lambda call: packed if call["mask"] == "packed" else st.just(call)).map(_fitting)
-    return st.builds(lambda sizes, call: {**sizes, **call}, batches(*thresholds(config)), calls)
+    return st.builds(lambda sizes, call: {**sizes, **_fitting(call)}, batches(*thresholds(config)), calls)
 
 
 def _fitting(call: dict[str, Any]) -> dict[str, Any]:
-    """How much longer a padding mask is than the tokens: only called with a cache may it be of another length."""
+    """Calls that there are: a padding mask of another length only with a cache, and packing only with positions.
+
+    Packed sequences are told apart by their positions alone, without a mask, and only where no cache is used.
+    """
+    if call["mask"] in PACKED:
+        call = {**call, "positions": True, "use_cache": PACKED[call["mask"]]}
     return call if call["mask"] == "padding" and call["use_cache"] else {**call, "beyond": 0}
 
 
@@ -49,7 +52,7 @@ def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
     elif form["mask"] in ("additive", "bool"):
         drawn["attention_mask"] = draw(masks(batch, length, form=form["mask"]))
     if form["positions"]:
-        forms = ("packed",) if form["mask"] == "packed" else ("arange", "rows", "packed", "random")
+        forms = ("packed",) if form["mask"] in PACKED else ("arange", "rows", "packed", "random")
         drawn["position_ids"] = draw(positions(batch, length, starts=(0, 5, 250, 4000), forms=forms))
     switches = {"use_cache": "use_cache", "states": "output_hidden_states", "weights": "output_attentions"}
     return drawn | {argument: form[name] for name, argument in switches.items()}

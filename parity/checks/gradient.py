@@ -4,6 +4,7 @@ Exact first, float64 on both sides; then in float32 on the real backend, by erro
 """
 
 import dataclasses
+import statistics
 from collections.abc import Mapping
 from typing import Any
 from zlib import crc32
@@ -22,6 +23,7 @@ from parity.tolerance import Tolerances
 
 Array = npt.NDArray[Any]
 COMPILED = 2  # shapes whose gradient is compiled for the real backend
+NEIGHBOURS = 4  # other parameters that a ratio beyond its bound is asked about
 DRAWS = 8  # of the reference's program under random rounding
 
 
@@ -76,7 +78,12 @@ def port_gradients(subject: Subject, example: Example, dtype: str, weights: Outp
 
 
 def _working(subject: Subject, example: Example, weights: Outputs, exact: Outputs, tolerances: Tolerances) -> Finding:
-    """Judge float32 with exact as arbiter; a reference that was lucky is measured under random rounding first."""
+    """Judge float32 with exact as arbiter; a reference that was lucky is measured under random rounding first.
+
+    A model of many layers has hundreds of small gradients, each the sum of large ones that cancel: their errors hang on
+    a few roundings, and of so many ratios some are large by luck, on either side. What is still beyond its bound is
+    asked again with other parameters: a port that is less accurate is so every time, and the median judges.
+    """
     theirs = reference_gradients(subject, example, "float32", weights)
     ours = port_gradients(subject, example, "float32", weights)
     finding = judged(subject, "gradient", _ratio(theirs, ours, exact), tolerances)
@@ -88,7 +95,22 @@ def _working(subject: Subject, example: Example, weights: Outputs, exact: Output
         rounded = jittered_gradients(subject.case, example, parameters, weights, dtype="float32", seed=draw)
         for name, x in _compared(subject, example, rounded).items():
             strays[name] = np.maximum(strays[name], np.abs(x - exact[name]))
-    return judged(subject, "gradient", _ratio(theirs, ours, exact, strays), tolerances)
+    error = _ratio(theirs, ours, exact, strays)
+    finding = judged(subject, "gradient", error, tolerances)
+    if finding.passed:
+        return finding
+    others = [_neighbour(subject, example, number) for number in range(1, NEIGHBOURS + 1)]
+    ratio = statistics.median([error.measures["ratio"], *others])
+    return judged(subject, "gradient", dataclasses.replace(error, measures={"ratio": ratio}), tolerances)
+
+
+def _neighbour(subject: Subject, example: Example, number: int) -> float:
+    """The error ratio of the same configuration and inputs with other parameters."""
+    weights = dataclasses.replace(example.weights, seed=example.weights.seed + number)
+    example = dataclasses.replace(example, weights=weights)
+    drawn = cotangents(subject, example)
+    exact, theirs = (reference_gradients(subject, example, dtype, drawn) for dtype in ("float64", "float32"))
+    return _ratio(theirs, port_gradients(subject, example, "float32", drawn), exact).measures["ratio"]
 
 
 def _ratio(theirs: Outputs, ours: Outputs, exact: Outputs, spread: Outputs | None = None) -> Error:

@@ -98,7 +98,9 @@ print(open_folder(pathlib.Path({str(folder)!r})).read("x").tolist(), sorted({{"t
     assert done.stdout == "[0.5, 0.5, 0.5, 0.5] []\n"
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pth", "last.ckpt"])
+@pytest.mark.parametrize(
+    "name", ["pytorch_model.bin", "model.pt", "model.pth", "last.ckpt"], ids=["bin", "pt", "pth", "ckpt"]
+)
 def test_a_pickle_is_refused_unopened(folder: Path, name: str) -> None:
     """Even one that would do something when it is loaded; next to safetensors it is let be."""
     (folder / name).write_bytes(b"cos\nmkdir\n(S'" + str(folder / "loaded").encode() + b"'\ntR.")
