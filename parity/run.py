@@ -36,7 +36,7 @@ CHECKS: Mapping[str, Check] = {
     )
 }
 COMPILED = 3  # configurations that a check on the real backend draws its examples from: each one compiles
-FEW = 4  # configurations that an equivalent is asked about, or fewer where each is traced anew
+FEW = 2  # configurations that an equivalent is asked about, or fewer where each is traced anew
 POOLS = 3  # seeds whose configurations a fault must survive
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
 Progress = Callable[[int, int], None]
