@@ -72,7 +72,7 @@ class Runs:
 
     def collected(self, items: Iterable["Check"]) -> None:
         """Note what the selected items don't look at, and where they run."""
-        from parity import session
+        from parity import environment, session
 
         items = list(items)
         for root in (root for root in self.roots.values() if isinstance(root, Root)):
@@ -80,7 +80,7 @@ class Runs:
             own = [(registry.cases[i.case], i.check) for i in items if i.root is root and i.case in registry.cases]
             self.not_checked += session.not_checked(registry, own, registry.broken)
             self.not_checked += session.stale(root.workspace, {case.name for case, _ in own})
-        self.environment = session.describe_environment() if items else {}
+        self.environment = environment.describe() if items else {}
 
     def canary(self, item: "Check") -> "Result | None":
         """Inject the process's one fault, into the first case that runs; the result where it was not rejected."""

@@ -4,20 +4,16 @@ import contextlib
 import dataclasses
 import difflib
 import gc
-import os
-import platform
-import sys
 import time
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity import registry as registries
 from parity import tolerance
 from parity.case import Case
+from parity.environment import describe
 from parity.errors import BadInput
 from parity.fingerprint import fingerprint
 from parity.registry import Broken, Registry, nearest
@@ -27,7 +23,6 @@ from parity.tolerance import Tolerances
 if TYPE_CHECKING:  # these import torch and jax: seconds that `parity --version` must not cost
     from parity.run import Settings
 
-PACKAGES = ("torch", "jax", "jaxlib", "flax", "transformers", "numpy", "hypothesis")
 Pairs = Sequence[tuple[Case, str]]
 
 
@@ -194,7 +189,7 @@ def gather(
     """Merge results, wherever they were found; what lies above a failed part becomes 'blocked'."""
     results = list(results)
     skips = [f"{result.id} was skipped: {result.message}" for result in results if result.status == "skipped"]
-    place = describe_environment() if environment is None else environment
+    place = describe() if environment is None else environment
     return Results.of(results, parts=parts, seed=seed, environment=place, not_checked=[*skips, *not_checked])
 
 
@@ -251,31 +246,6 @@ def stale(workspace: Workspace, cases: Collection[str]) -> Iterator[str]:
             yield f"the bounds of {case.name}[{', '.join(checks)}] were measured on other code: {command}"
 
 
-def describe_environment() -> dict[str, Any]:
-    """Where a run took place: versions, threads, devices. Imports jax."""
-    from parity.port import cache
-
-    return {
-        "parity": version(),
-        "python": platform.python_version(),
-        **{name: _version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "threads": {"torch": 1, "xla": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()},
-        "jax_backend": cache.backend(),
-    }
-
-
-def version(package: str = "parity") -> str:
-    """A package's version, or 'none'; parity's own also where it runs from a checkout that was never installed."""
-    if package != "parity":
-        return _version(package)
-    if (found := _version("parity")) != "none":
-        return found
-    pyproject = Path(__file__).parents[1] / "pyproject.toml"
-    return str(tomllib.loads(pyproject.read_text())["project"]["version"]) if pyproject.is_file() else "unknown"
-
-
 def _known_checks(registry: Registry, checks: Collection[str]) -> None:
     from parity.run import CHECKS, check_ids
 
@@ -303,10 +273,3 @@ def _is_named(broken: Broken, name: str) -> bool:
 
 def _names_a_case(registry: Registry, name: str) -> bool:
     return any(name in (case, *case.split("/", 1)) for case in registry.cases)
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "none"

@@ -5,7 +5,7 @@ import fnmatch
 import time
 from collections.abc import Callable, Sequence
 
-from parity import session
+from parity import environment, session
 from parity.case import Case, Example
 from parity.checks.subject import Subject
 from parity.errors import BadInput
@@ -67,7 +67,7 @@ def run(
     return Audit(
         seed=seed,
         examples=examples,
-        environment=session.describe_environment(),
+        environment=environment.describe(),
         layers=tuple(layers),
         interrupted=interrupted,
     )

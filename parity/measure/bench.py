@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict
 from parity import draw, values
 from parity.case import Case, Example, Json
 from parity.checks.subject import Subject
+from parity.environment import describe
 from parity.error import exact_error, same_form
 from parity.port.eager import run_eagerly
 from parity.reference import build as build_reference
 from parity.reference import one_thread
-from parity.session import Workspace, describe_environment
+from parity.session import Workspace
 
 SCHEMA = 1
 LATER = 2  # examples of a configuration that the plain loop runs after its first
@@ -105,7 +106,7 @@ def bench(
             many = draw.pool(dataclasses.replace(changed, pool=fresh), seed=seed + 1)
             progress(f"{case.name}, {len(many)} configurations")
             rows.append(_row(workspace, changed, "fresh", _stream(changed, many, len(many), seed), 0))
-    return Bench(environment=describe_environment(), seed=seed, rows=tuple(rows))
+    return Bench(environment=describe(), seed=seed, rows=tuple(rows))
 
 
 def _row(workspace: Workspace, case: Case, stream: str, groups: Callable[[], list[list[Example]]], later: int) -> Row:
