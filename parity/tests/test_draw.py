@@ -258,7 +258,7 @@ def test_first_choice_is_the_simplest() -> None:
         "form": {"batch": 1, "length": 3},
         "inputs": {
             "x": {"kind": "floats", "shape": (1, 2), "seed": 0, "scale": 1.0, "rows": ""},
-            "ids": {"kind": "tokens", "shape": (3,), "seed": 0, "high": 1000, "same": False, "hole": None},
+            "ids": {"kind": "tokens", "shape": (3,), "seed": 0, "high": 1000, "same": False, "hole": None, "low": 0},
             "n": 0,
         },
         "weights": {"seed": 0, "regime": "scaled"},
