@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,6 +38,7 @@ CHECKS: Mapping[str, Check] = {
 }
 COMPILED = 3  # configurations that a check on the real backend draws its examples from: each one compiles
 FEW = 2  # configurations that an equivalent is asked about, or fewer where each is traced anew
+SHARE = 5  # an equivalent is asked about one example in so many
 POOLS = 3  # seeds whose configurations a fault must survive
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
 Progress = Callable[[int, int], None]
@@ -112,7 +114,8 @@ class Runner:
     def _ask(self, subject: Subject, check: Check, progress: Progress, *, few: bool = False) -> Result:
         """A check of a subject: many examples, the worst of them, and on a failure the smallest that shows it."""
         case = subject.case
-        asked = max(self.settings.examples, len(case.pins))
+        examples = math.ceil(self.settings.examples / SHARE) if few else self.settings.examples
+        asked = max(examples, len(case.pins))
         run = check.start(subject, self.tolerances)
         pool = self.pool(check, few=few)
         seen = search(subject, run, pool, self.settings, asked=asked, progress=progress)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from parity import values
+from parity import draw, values
 from parity.case import Case, Example, Json, Variant
 from parity.ideal.rounding import Rounding
 from parity.port import Followed, Port, Traced, compiled, form, traced
@@ -42,12 +42,22 @@ class Subject:
         self._port: OrderedDict[Any, Any] = OrderedDict()
         self._reference: OrderedDict[Any, Any] = clean._reference if clean else OrderedDict()
         self._outputs: _Outputs = clean._outputs if clean else _Outputs()
+        self._drawn: dict[Any, list[Example]] = clean._drawn if clean else {}
+        self._parameters: tuple[Example, dict[str, npt.NDArray[np.float32]]] | None = None  # of the last example
 
     @contextlib.contextmanager
     def patched(self) -> Iterator[None]:
         """The context in which the port is what this subject says it is."""
         with self.variant.patch() if self.variant and self.variant.patch else contextlib.nullcontext():
             yield
+
+    def drawn(self, setup: tuple[Json, Json], *, examples: int, seed: int) -> list[Example]:
+        """Examples of one configuration and form, drawn once for all the checks that ask for the same ones."""
+        key = (key_of(setup[0]), key_of(setup[1]), examples, seed)
+        if key not in self._drawn:
+            self._drawn[key] = found = []
+            draw.run(draw.examples(self.case, [setup]), found.append, examples=examples, seed=seed)
+        return self._drawn[key]
 
     def plan(self, config: Json, dtype: str = "float32") -> Plan:
         """The weight plan, from shapes alone, with both sides in one dtype; raises WeightMapError.
@@ -78,7 +88,9 @@ class Subject:
 
     def parameters(self, example: Example, dtype: str = "float32") -> dict[str, npt.NDArray[np.float32]]:
         """The example's parameters by reference name, float32 numbers whatever dtype the module was built in."""
-        return parameters(self._built(example.config, dtype).leaves, example.weights)
+        if not self._parameters or self._parameters[0] is not example:
+            self._parameters = example, parameters(self._built(example.config, dtype).leaves, example.weights)
+        return self._parameters[1]
 
     def leaves(self, example: Example, parameters: Mapping[str, Array], dtype: str) -> dict[str, Array]:
         """Parameters transferred to the port's leaves, in the port's order, then widened or narrowed to `dtype`.

@@ -37,7 +37,26 @@ def build(case: Case, config: Json, *, dtype: str) -> Port:
     """Build the case's port for a configuration with parameters and compute in `dtype`."""
     working = dtype.removeprefix("rounded:")
     with jax.enable_x64(dtype == "float64") if working == dtype else wide():
-        return of(lambda: case.port(config, jnp.dtype(working), nnx.Rngs(0)), dtype=dtype, subject=case.name)
+        return of(lambda: case.port(config, jnp.dtype(working), rngs()), dtype=dtype, subject=case.name)
+
+
+class _Still(nnx.RngStream):
+    """A random stream that gives the same key for ever.
+
+    Nothing random is compared, and a stream that counts costs more than all else of a large module's abstract build:
+    `nnx` asks the traced counter for its sharding, and JAX answers with an error message that it searches the whole
+    trace for.
+    """
+
+    def __call__(self) -> jax.Array:
+        return self.key[...]
+
+
+def rngs() -> nnx.Rngs:
+    """The random streams that a port is built with."""
+    streams = nnx.Rngs()
+    streams.default = _Still(0, tag="default")
+    return streams
 
 
 def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:
