@@ -12,7 +12,7 @@ import numpy.typing as npt
 from parity import draw, values
 from parity.case import Case, Example, Json, Variant
 from parity.ideal.rounding import Rounding
-from parity.port import Followed, Port, Traced, compiled, form, traced
+from parity.port import Followed, Port, Traced, apart, compiled, form, traced
 from parity.port import build as build_port
 from parity.reference import Reference, jittered, parameters
 from parity.reference import build as build_reference
@@ -48,7 +48,10 @@ class Subject:
     @contextlib.contextmanager
     def patched(self) -> Iterator[None]:
         """The context in which the port is what this subject says it is."""
-        with self.variant.patch() if self.variant and self.variant.patch else contextlib.nullcontext():
+        if not self.variant or not self.variant.patch:
+            yield
+            return
+        with self.variant.patch(), apart():
             yield
 
     def drawn(self, setup: tuple[Json, Json], *, examples: int, seed: int) -> list[Example]:
