@@ -40,6 +40,7 @@ class Subject:
         self.case = case
         self.variant = variant
         self._port: OrderedDict[Any, Any] = OrderedDict()
+        self._clean = clean if variant and clean and clean.case is case else None
         self._reference: OrderedDict[Any, Any] = clean._reference if clean else OrderedDict()
         self._outputs: _Outputs = clean._outputs if clean else _Outputs()
         self._drawn: dict[Any, list[Example]] = clean._drawn if clean else {}
@@ -87,7 +88,20 @@ class Subject:
 
     def port(self, config: Json, dtype: str) -> Port:
         """The abstract port for one configuration and dtype."""
-        return _kept(self._port, ("port", dtype, key_of(config)), lambda: build_port(self.case, config, dtype=dtype))
+        key = ("port", dtype, key_of(config))
+        return _kept(self._port, key, lambda: self._untouched(key) or build_port(self.case, config, dtype=dtype))
+
+    def _untouched(self, key: Any) -> Port | None:
+        """The clean port, if it is there and nothing that this variant changes was run to build it.
+
+        What it runs when it is called is changed then all the same, since an edit exchanges the code of functions.
+        """
+        built: Port | None = self._clean._port.get(key) if self._clean else None
+        if built is None or self.variant is None or self.variant.patch is None:
+            return built
+        if built.ran is None or not self.variant.touches:
+            return None
+        return built if built.ran.isdisjoint(self.variant.touches) else None
 
     def parameters(self, example: Example, dtype: str = "float32") -> dict[str, npt.NDArray[np.float32]]:
         """The example's parameters by reference name, float32 numbers whatever dtype the module was built in."""
@@ -134,8 +148,8 @@ class Subject:
         """
         exact = self.reference_outputs(example, "float64")
         strays: dict[str, Array] = {name: np.zeros_like(y, dtype=np.float64) for name, y in exact.items()}
-        for draw in range(draws):
-            outputs = jittered(self.case, example, self.parameters(example), dtype=dtype, seed=draw)
+        for number in range(draws):
+            outputs = jittered(self.case, example, self.parameters(example), dtype=dtype, seed=number)
             for name, y in exact.items():
                 strays[name] = np.maximum(strays[name], np.abs(outputs[name] - y))
         return strays

@@ -1,10 +1,10 @@
 """Programs of one variant of a port kept apart from those of another."""
 
 import contextlib
+import functools
 import sys
 import sysconfig
 from collections.abc import Generator, Iterator
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -30,15 +30,15 @@ def apart() -> Generator[None]:
 
 def _forget() -> None:
     for module in list(sys.modules.values()):
-        if _is_own(module):
+        if (path := getattr(module, "__file__", None)) and _is_own(path):
             for function in _jitted(module):
                 function.clear_cache()
 
 
-def _is_own(module: ModuleType) -> bool:
-    """Whether a module is neither of Python nor an installed library."""
-    path = getattr(module, "__file__", None)
-    return bool(path) and not str(path).startswith(_LIBRARIES)
+@functools.cache
+def _is_own(path: str) -> bool:
+    """Whether a file is neither of Python nor of an installed library."""
+    return not path.startswith(_LIBRARIES)
 
 
 def _jitted(space: Any) -> Iterator[Any]:
