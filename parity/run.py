@@ -38,7 +38,7 @@ CHECKS: Mapping[str, Check] = {
 }
 COMPILED = 3  # configurations that a check on the real backend draws its examples from: each one compiles
 FEW = 2  # configurations that an equivalent is asked about, or fewer where each is traced anew
-SHARE = 5  # an equivalent is asked about one example in so many
+SHARE, LEAST = 5, 10  # an equivalent is asked about one example in five, but about ten at the least
 POOLS = 3  # seeds whose configurations a fault must survive
 ENOUGH = 8  # examples of each configuration of the pool, from which on every check asks the whole pool
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
@@ -124,7 +124,8 @@ class Runner:
     def _ask(self, subject: Subject, check: Check, progress: Progress, *, few: bool = False) -> Result:
         """A check of a subject: many examples, the worst of them, and on a failure the smallest that shows it."""
         case = subject.case
-        examples = math.ceil(self.settings.examples / SHARE) if few else self.settings.examples
+        examples = self.settings.examples
+        examples = min(examples, max(LEAST, math.ceil(examples / SHARE))) if few else examples
         asked = max(examples, len(case.pins))
         run = check.start(subject, self.tolerances)
         pool = self.pool(check, few=few)

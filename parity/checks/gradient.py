@@ -12,7 +12,6 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from parity import values
 from parity.case import Example
 from parity.checks.finding import Check, Finding, Run, judged
 from parity.checks.subject import Outputs, Subject, key_of, shapes
@@ -69,8 +68,8 @@ def cotangents(subject: Subject, example: Example) -> Outputs:
 def reference_gradients(subject: Subject, example: Example, dtype: str, weights: Outputs) -> Outputs:
     """The reference's gradients, by 'gradient of NAME'."""
     module = subject.filled(example, dtype, subject.parameters(example, dtype))
-    inputs = {name: values.arrays(tree, dtype) for name, tree in example.inputs.items()}
-    return _compared(subject, example, gradients(module, inputs, _narrowed(weights, dtype)))
+    found = gradients(module, subject.inputs(example, dtype), _narrowed(weights, dtype))
+    return _compared(subject, example, found)
 
 
 def port_gradients(subject: Subject, example: Example, dtype: str, weights: Outputs) -> Outputs:

@@ -44,6 +44,7 @@ class Subject:
         self._reference: OrderedDict[Any, Any] = clean._reference if clean else OrderedDict()
         self._outputs: _Outputs = clean._outputs if clean else _Outputs()
         self._drawn: dict[Any, list[Example]] = clean._drawn if clean else {}
+        self._inputs: tuple[Example | None, dict[str, dict[str, Any]]] = None, {}  # of the last example, by dtype
         self._parameters: tuple[Example, dict[str, npt.NDArray[np.float32]]] | None = None  # of the last example
 
     @contextlib.contextmanager
@@ -59,8 +60,7 @@ class Subject:
         """Examples of one configuration and form, drawn once for all the checks that ask for the same ones."""
         key = (key_of(setup[0]), key_of(setup[1]), examples, seed)
         if key not in self._drawn:
-            self._drawn[key] = found = []
-            draw.run(draw.examples(self.case, [setup]), found.append, examples=examples, seed=seed)
+            self._drawn[key] = draw.some(self.case, setup, number=examples, seed=seed)
         return self._drawn[key]
 
     def plan(self, config: Json, dtype: str = "float32") -> Plan:
@@ -180,7 +180,7 @@ class Subject:
         parameters, inputs = self.parameters(example, machine), self.port_inputs(example, dtype)
         module = self.filled(example, machine, parameters)
         leaves = self.leaves(example, parameters, machine)
-        theirs = module.roundings({name: values.arrays(tree, dtype) for name, tree in example.inputs.items()})
+        theirs = module.roundings(self.inputs(example, dtype))
         return theirs, self.traced(example, inputs, machine).roundings(leaves, inputs)
 
     def traced(self, example: Example, inputs: Mapping[str, Any], dtype: str = "float64") -> Traced:
@@ -238,7 +238,7 @@ class Subject:
 
     def _run_reference(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Outputs:
         module = self.filled(example, dtype, parameters)
-        return module.run({name: values.arrays(tree, _working(dtype)) for name, tree in example.inputs.items()})
+        return module.run(self.inputs(example, _working(dtype)))
 
     def renamed(self, inputs: Mapping[str, T]) -> dict[str, T]:
         """Inputs by the port's names instead of the reference's."""
@@ -246,7 +246,16 @@ class Subject:
 
     def port_inputs(self, example: Example, dtype: str) -> dict[str, Any]:
         """An example's inputs as arrays, by the port's argument names."""
-        return self.renamed({name: values.arrays(tree, dtype) for name, tree in example.inputs.items()})
+        return self.renamed(self.inputs(example, dtype))
+
+    def inputs(self, example: Example, dtype: str) -> dict[str, Any]:
+        """An example's inputs as read-only arrays, by the reference's names; those of the last example are kept."""
+        if self._inputs[0] is not example:
+            self._inputs = example, {}
+        if dtype not in self._inputs[1]:
+            arrays = {name: values.arrays(tree, dtype) for name, tree in example.inputs.items()}
+            self._inputs[1][dtype] = {name: _read_only(tree) for name, tree in arrays.items()}
+        return dict(self._inputs[1][dtype])
 
 
 class _Outputs:
@@ -292,6 +301,15 @@ def _widened(tree: Any) -> Any:
     if isinstance(tree, tuple):
         return tuple(_widened(branch) for branch in tree)
     return tree.astype(np.float64) if isinstance(tree, np.ndarray) and tree.dtype.kind not in "biu" else tree
+
+
+def _read_only(tree: Any) -> Any:
+    """A tree whose arrays can't be changed: a side that writes to its inputs gets copies of its own."""
+    if isinstance(tree, tuple):
+        return tuple(_read_only(branch) for branch in tree)
+    if isinstance(tree, np.ndarray):
+        tree.flags.writeable = False
+    return tree
 
 
 def key_of(config: Json) -> str:

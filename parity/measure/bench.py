@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -227,15 +227,10 @@ def _stream(case: Case, setups: Sequence[Setup], examples: int, seed: int) -> Ca
     """Draws the examples of each setup, as a run does."""
 
     def groups() -> list[list[Example]]:
-        return [list(_drawn(case, setup, -(-examples // len(setups)), seed + n)) for n, setup in enumerate(setups)]
+        share = -(-examples // len(setups))
+        return [draw.some(case, setup, number=share, seed=seed + n)[:share] for n, setup in enumerate(setups)]
 
     return groups
-
-
-def _drawn(case: Case, setup: Setup, examples: int, seed: int) -> Iterator[Example]:
-    drawn: list[Example] = []
-    draw.run(draw.examples(case, [setup]), drawn.append, examples=examples, seed=seed)
-    yield from drawn[:examples]
 
 
 def _with(case: Case, fields: Json) -> Case:
