@@ -37,8 +37,8 @@ class Row(BaseModel):
         parts: where the harness's time goes, timed one by one in a second pass.
         warm: the stream once more, with everything built and traced.
         bare: the reference's forward pass and the evaluation alone, warm.
-        plain: what a plain loop takes for the same stream; `plain_run` of the examples were run, the later examples
-            of a configuration counting as the mean of those that were.
+        plain: what a plain loop takes for the same stream, with as many torch threads as there are by default;
+            `plain_run` of the examples were run, the later examples of a configuration counting as the mean of those.
         plain_alarms: how many of those the plain loop would have called wrong, at rtol 1e-4 and atol 1e-5.
     """
 
@@ -74,6 +74,11 @@ class Bench(BaseModel):
     seed: int
     rows: tuple[Row, ...]
 
+    def over_own(self, row: Row) -> float:
+        """How many times the plain loop's examples a second, where that draws as it would: nothing repeats."""
+        own = next(other for other in self.rows if (other.case, other.stream) == (row.case, "fresh"))
+        return (row.examples / row.harness) / (own.examples / own.plain)
+
 
 def bench(
     workspace: Workspace,
@@ -97,39 +102,40 @@ def bench(
         progress: told what is measured next.
     """
     rows: list[Row] = []
-    with one_thread():
-        for case in cases:
-            changed = _with(case, overrides.get(case.name, {}))
-            setups = draw.pool(changed, seed=seed)
-            progress(f"{case.name}, a pool of {len(setups)}")
-            rows.append(_row(workspace, changed, "pool", _stream(changed, setups, examples, seed), LATER))
-            many = draw.pool(dataclasses.replace(changed, pool=fresh), seed=seed + 1)
-            progress(f"{case.name}, {len(many)} configurations")
-            rows.append(_row(workspace, changed, "fresh", _stream(changed, many, len(many), seed), 0))
+    for case in cases:
+        changed = _with(case, overrides.get(case.name, {}))
+        setups = draw.pool(changed, seed=seed)
+        progress(f"{case.name}, a pool of {len(setups)}")
+        rows.append(_row(workspace, changed, "pool", _stream(changed, setups, examples, seed), LATER))
+        many = draw.pool(dataclasses.replace(changed, pool=fresh), seed=seed + 1)
+        progress(f"{case.name}, {len(many)} configurations")
+        rows.append(_row(workspace, changed, "fresh", _stream(changed, many, len(many), seed), 0))
     return Bench(environment=describe(), seed=seed, rows=tuple(rows))
 
 
 def _row(workspace: Workspace, case: Case, stream: str, groups: Callable[[], list[list[Example]]], later: int) -> Row:
     clock = _Clock()
-    start = time.perf_counter()
-    drawn = groups()
-    subject = Subject(workspace.registry, case)
-    for example in itertools.chain(*drawn):
-        _judge(subject, example)
-    harness = time.perf_counter() - start
-    examples = sum(map(len, drawn))
-
-    timed = Subject(workspace.registry, case)
-    with clock("draw"):
+    with one_thread():
+        start = time.perf_counter()
         drawn = groups()
-    for example in itertools.chain(*drawn):
-        _judge_timed(timed, example, clock)
-    start = time.perf_counter()
-    for example in itertools.chain(*groups()):
-        subject.forget_outputs()
-        _judge(subject, example)
-    warm = time.perf_counter() - start
+        subject = Subject(workspace.registry, case)
+        for example in itertools.chain(*drawn):
+            _judge(subject, example)
+        harness = time.perf_counter() - start
 
+        timed = Subject(workspace.registry, case)
+        with clock("draw"):
+            drawn = groups()
+        for example in itertools.chain(*drawn):
+            _judge_timed(timed, example, clock)
+        start = time.perf_counter()
+        for example in itertools.chain(*groups()):
+            subject.forget_outputs()
+            _judge(subject, example)
+        warm = time.perf_counter() - start
+        bare = _bare(subject, list(itertools.chain(*drawn)))
+
+    examples = sum(map(len, drawn))
     shown = drawn if later else drawn[: max(1, len(drawn) // 3)]
     plain, ran, alarms = _plain(timed, shown, later)
     return Row(
@@ -139,7 +145,7 @@ def _row(workspace: Workspace, case: Case, stream: str, groups: Callable[[], lis
         harness=harness,
         parts={name: round(clock.spent[name], 4) for name in PARTS},
         warm=warm,
-        bare=_bare(subject, list(itertools.chain(*drawn))),
+        bare=bare,
         plain=plain * examples / sum(map(len, shown)),
         plain_run=ran,
         plain_alarms=alarms,

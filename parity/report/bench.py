@@ -12,17 +12,17 @@ STREAMS = {"pool": "a run's pool", "fresh": "no configuration repeats"}
 
 
 def render(bench: Bench, *, color: bool = False) -> str:
-    """Examples a second of both, the factor between them, and milliseconds an example by part."""
+    """Examples a second of both, the factors between them, and milliseconds an example by part."""
     console = console_of(color)
-    table = _table("case", "stream", "examples", "harness/s", "plain/s", "factor", "warm/s", "warm/bare")
+    table = _table("case", "stream", "harness/s", "plain/s", "factor", "own draws", "warm/s", "warm/bare")
     for row in bench.rows:
         table.add_row(
             row.case,
             row.stream,
-            str(row.examples),
             f"{row.examples / row.harness:.1f}",
             f"{row.examples / row.plain:.2f}",
             f"{row.factor:.0f}",
+            f"{bench.over_own(row):.0f}",
             f"{row.examples / row.warm:.0f}",
             f"{row.over_bare:.1f}",
         )
@@ -66,11 +66,14 @@ def _notes(bench: Bench) -> list[str]:
     ran = sum(row.plain_run for row in bench.rows)
     alarms = sum(row.plain_alarms for row in bench.rows)
     place = bench.environment
+    sizes = {row.stream: row.examples for row in bench.rows}
     return [
+        f"{sizes['pool']} examples of a run's pool; {sizes['fresh']} where no configuration repeats. `factor`: on the "
+        "same stream. `own draws`: against the plain loop where it draws as it would, and nothing repeats.",
         f"plain: {ran} examples were run, some of each configuration; it called {alarms} of them wrong (rtol 1e-4, "
         "atol 1e-5).",
         f"torch {place['torch']}, jax {place['jax']}, flax {place['flax']}, Python {place['python']}, "
-        f"{place['cpus']} cores; one torch thread.",
+        f"{place['cpus']} cores; one torch thread in the harness, the default in the plain loop.",
     ]
 
 
