@@ -64,7 +64,8 @@ def group_of(result: Result) -> str:
 
 def gravest(results: Sequence[Result]) -> Status:
     """The status that decides for all."""
-    return min((result.status for result in results), key=GRAVEST.index)
+    found = {result.status for result in results}
+    return next(status for status in GRAVEST if status in found)
 
 
 def is_held(result: Result) -> bool:

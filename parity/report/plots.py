@@ -136,6 +136,5 @@ def _power(x: float) -> float:
 
 
 SHARES = tuple(
-    Tick(_share_at(10.0**power), "1" if power == 0 else f"{10.0**power:g}")
-    for power in range(LOWEST, HIGHEST + 1, 2)
+    Tick(_share_at(10.0**power), f"{10.0**power:g}".replace("e-0", "e-")) for power in range(LOWEST, HIGHEST + 1, 2)
 )

@@ -6,7 +6,6 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.report.matrix import Cell, Matrix, is_held, matrix
-from parity.report.matrix import group_of as group_of
 from parity.report.numbers import passing, share
 from parity.results import Result
 
