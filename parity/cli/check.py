@@ -84,11 +84,12 @@ def check(
 @app.command()
 def replay(case: str, token: Token, check: Check = "exact") -> None:
     """Run one example of a case again, verbosely. Exit status: 0 it passes, 1 it fails, 2 a side can't be run."""
-    from parity import replay, session
+    from parity import session
     from parity.case import Example
+    from parity.replayed import replay as replayed
     from parity.report import replay as report
 
     example = Example.from_token(token)
-    found = replay.replay(session.load(), case, example, check=check)
+    found = replayed(session.load(), case, example, check=check)
     say(report.render(found, width=width(), color=color(sys.stdout)), sys.stdout)
     raise typer.Exit(found.exit_status)

@@ -44,7 +44,7 @@ def verdict(results: Results) -> Verdict:
         for status, word in (("error", "can't be judged"), ("failed", "fails"), ("blocked", "rests on that"))
         if (names := found[status])
     ]
-    worst = [status for status in GRAVE if found[status]]
+    worst: list[Status] = [status for status in GRAVE if found[status]]
     status: Status = worst[0] if worst else "passed"
     text = "; ".join(said).replace("layers fails", "layers fail").replace("layers rests", "layers rest") or "all passed"
     return Verdict("failed" if status == "blocked" else status, SYMBOLS[status], f"{ports}: {text}")
