@@ -1,6 +1,7 @@
 """A run as one HTML file that needs nothing else: no network, no other file, and it reads without its script too."""
 
 import base64
+import dataclasses
 import functools
 import hashlib
 import math
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from parity.measure.audited import Audit
 from parity.report.depth import Culprit, Located
 from parity.report.failure import fault, has_arbiter, worst
-from parity.report.matrix import WORDS, group_of, is_held, matrix
+from parity.report.matrix import GRAVEST, WORDS, group_of, is_held, matrix
 from parity.report.numbers import example_short, passing, plain, share
 from parity.report.plots import curve, spreads
 from parity.report.verdict import SYMBOLS, blocked, counts, verdict
@@ -21,6 +22,7 @@ from parity.results import Result, Results
 
 LARGEST = 2_000_000  # bytes: what opens at once everywhere, and what a mail still takes
 SHOWN = 100  # failures in full, where all of them would be too much
+ROWS = 500  # layers, likewise
 LONGEST = 4000  # characters of one message
 HEAT = (0.001, 0.01, 0.1, 0.5)  # shares of a limit at which the shade of a square changes
 
@@ -33,8 +35,8 @@ def render(results: Results, *, located: Located | None = None, audit: Audit | N
         located: where the whole model parts from its reference, if that was asked.
         audit: the faults that were injected at every operation, if they were.
     """
-    for every, shown in ((True, None), (False, SHOWN), (False, 0)):
-        text = _rendered("report.html", results, located=located, audit=audit, every=every, shown=shown)
+    for every, shown, rows in ((True, None, None), (False, SHOWN, None), (False, SHOWN, ROWS)):
+        text = _rendered("report.html", results, located=located, audit=audit, every=every, shown=shown, rows=rows)
         if len(text.encode()) <= LARGEST:
             break
     return text
@@ -53,19 +55,25 @@ def _rendered(
     audit: Audit | None = None,
     every: bool = True,
     shown: int | None = None,
+    rows: int | None = None,
 ) -> str:
+    """A template with all that it may show; of failures the first `shown`, of layers the gravest `rows`."""
+    whole = matrix(results.results)
+    kept = sorted(whole.rows, key=lambda row: GRAVEST.index(row.status))[:rows] if rows else whole.rows
+    drawn = [result for row in kept for result in row.results]
     failed = [result for result in results.results if result.status in ("failed", "error")]
     rejects = [result.status == "passed" for result in results.results if group_of(result) == "rejects"]
     return _templates().get_template(template).render(
         results=results,
         verdict=verdict(results),
         counts=counts(results),
-        matrix=matrix(results.results),
+        matrix=dataclasses.replace(whole, rows=tuple(kept)),
+        layers_left_out=len(whole.rows) - len(kept),
         failures=[_failure(result, located) for result in failed[:shown]],
         left_out=len(failed) - len(failed[:shown]),
         blocked=blocked(results.results),
-        held=[_held(result) for result in results.results if is_held(result)],
-        spreads=spreads(results.results),
+        held=[_held(result) for result in drawn if is_held(result)],
+        spreads=spreads(drawn),
         located=located,
         curve=curve(located) if located else None,
         rejects=(sum(rejects), len(rejects)),

@@ -13,6 +13,7 @@ from parity.results import Result, Results
 
 LARGEST = 60_000  # bytes: a comment on a pull request holds 65536 characters
 ROOM = 4_000  # bytes kept for what must stand at the end
+SLACK = 2_000  # bytes for saying, of each list that does not fit, how much of it is left out
 LINE = 1_000  # characters of one line: a longer one would leave no room for others
 MARKUP = re.compile(r"([\\`*_\[\]<>|~&$]|:(?=//)|(?<=www)\.)")  # what means something inside a line
 CALLS = re.compile(r"([@#])(?=\w)")  # a name or a number behind it would be called or linked: they are held apart
@@ -29,7 +30,7 @@ def render(results: Results, *, located: Located | None = None, audit: Audit | N
     if results.canary:
         head.append(f"Canary: {escaped(results.canary)}")
     end = fitting(["### Not checked", "", *_not_checked(results)], ROOM, "lines")
-    left = LARGEST - _size(end)
+    left = LARGEST - SLACK - _size(end)
     lines: list[str] = []
     for block, what in (
         ([line for text in head for line in (text, "")], "lines"),
