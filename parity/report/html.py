@@ -96,7 +96,7 @@ def _templates() -> jinja2.Environment:
     )
     globals_: dict[str, Any] = environment.globals
     globals_.update(words=WORDS, symbols=SYMBOLS)
-    environment.filters.update(share=share, plain=plain, shade=_shade, brief=_brief)
+    environment.filters.update(share=share, plain=plain, shade=_shade, brief=_brief, sortable=_sortable)
     return environment
 
 
@@ -143,12 +143,17 @@ def _held(result: Result) -> Mapping[str, Any]:
     measured = result.measured[result.limit.name]
     room = result.limit.value / measured if measured else math.inf
     return {"result": result, "worst": measured, "passing": passing(measured), "room": room,
-            "used": measured / result.limit.value}  # fmt: skip
+            "used": math.inf if math.isnan(measured) else measured / result.limit.value}  # fmt: skip
 
 
 def _shade(used: float | None) -> str:
     """The class of a square: how much of its limit was used, in five steps."""
     return "h" if used is None else f"h{sum(used >= step for step in HEAT)}"
+
+
+def _sortable(value: float | None) -> str:
+    """A number as the page's script reads it; inf and NaN stand behind all others."""
+    return "" if value is None else repr(float(value)) if math.isfinite(value) else "1e999"
 
 
 def _brief(text: str | None) -> str:

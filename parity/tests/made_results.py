@@ -2,6 +2,7 @@
 
 import dataclasses
 from types import SimpleNamespace
+from typing import Any
 
 from parity.results import Component, Limit, Result, Results, Worst, spread
 
@@ -43,7 +44,9 @@ OTHERS = (
     Result(case="toy/pair", check="exact", status="passed", used=0.5, limit=PASSED.limit, measured={"rtol": 5e-11}),
     Result(case="toy/last", check="exact", status="skipped", message="it does not apply"),
 )
-CRASHED = Result(case="toy/last", check="float32", status="error", message=f"ValueError: {HOSTILE}")
+CRASHED = Result(
+    case="toy/last", check="float32", status="error", message=f"ValueError: {HOSTILE}\n  {'long/' * 20}word.py:1"
+)
 
 
 def results(*found: Result, seed: int = 0, **environment: object) -> Results:
@@ -76,7 +79,7 @@ class Place:
     call: int = 0
 
 
-def located() -> SimpleNamespace:
+def located() -> Any:
     """Three layers, of which the second is wrong: its own error is large, and the third inherits it."""
     places = [
         Place("layers.0", "toy/scale", 0, 1e-16, 1e-16),

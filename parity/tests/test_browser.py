@@ -66,7 +66,8 @@ def test_the_page_loads_itself_alone_and_complains_of_nothing(browser: Any, page
     """One request, for the file; the policy that forbids the rest stops nothing of our own."""
     import json
 
-    browser.get_log("browser"), browser.get_log("performance")
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)  # forgets what was before
     opened(browser, page)
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]

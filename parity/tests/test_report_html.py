@@ -1,5 +1,6 @@
 """The HTML report as text: what it says, in which order, that it needs nothing else, and that it takes no orders."""
 
+import math
 import re
 from html.parser import HTMLParser
 
@@ -54,7 +55,7 @@ def test_a_failure_has_all_that_is_needed_to_go_on() -> None:
         "at (0, 1): exact 0.1922363, reference 0.19223632, port 1.540996 (25191875 ulp)",
         "ratio 4, tolerances.yaml:3 (defaults)",
         "size=2, eps=1e-06, x(1, 1, 2) of magnitude 0.001, weights scaled",
-        made.FAILED.replay,
+        str(made.FAILED.replay),
         "toy/pair [float32]: blocked by toy/scale",
     ):
         assert said in text
@@ -121,6 +122,17 @@ def test_a_large_run_still_is_one_file_that_opens(number: int) -> None:
     assert len(text.encode()) <= html.LARGEST
     assert (f"{number - html.SHOWN} more failures are left out here" in text) == (number == 3000)
     assert (f"{number - html.ROWS} more layers are left out" in text) == (number == 3000)
+
+
+def test_nan_and_inf_are_beyond_every_limit() -> None:
+    """And sort behind all numbers."""
+    odd = {"spread": (), "worst": None, "used": math.inf}
+    found = [made.FAILED.model_copy(update={**odd, "measured": {"ratio": value}}) for value in (math.nan, math.inf)]
+    for one in found:
+        text = html.render(made.results(one))
+        assert 'data-value="1e999">inf ✗</td>' in text
+        assert 'data-value="inf"' not in text
+        assert 'data-value="nan"' not in text
 
 
 def test_a_run_of_nothing_says_so() -> None:

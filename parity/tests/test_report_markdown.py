@@ -11,17 +11,26 @@ from parity.results import Result
 from parity.tests import made_results as made
 
 
+class Words(HTMLParser):
+    """What a page says, without its tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
 def rendered(text: str) -> str:
     return MarkdownIt("commonmark").enable("table").enable("strikethrough").render(text)
 
 
 def shown(text: str) -> str:
     """The words of a rendered text, without markup and the marks that hold calls apart."""
-    parts: list[str] = []
-    parser = HTMLParser()
-    parser.handle_data = parts.append
-    parser.feed(rendered(text))
-    return " ".join("".join(parts).replace("\u200b", "").split())
+    page = Words()
+    page.feed(rendered(text))
+    return " ".join("".join(page.words).replace("\u200b", "").split())
 
 
 def test_the_verdict_comes_first_and_what_was_not_checked_last() -> None:
