@@ -11,7 +11,7 @@ from parity.weights import Rule, Rules
 
 if TYPE_CHECKING:  # pydantic, torch and jax: an `import parity` must not cost them
     from parity.replayed import Replay
-    from parity.results import Results
+    from parity.report.notebook import Shown
 
 
 def check(
@@ -22,7 +22,7 @@ def check(
     time_limit: float | None = None,
     stop_first: bool = False,
     root: Path | None = None,
-) -> "Results":
+) -> "Shown":
     """Check cases of the root that the working directory lies in; `parity.session.check` says what the arguments are.
 
     Returns:
@@ -85,7 +85,7 @@ def compare(
     seed: int = 0,
     tolerances: Mapping[str, Mapping[str, float]] | None = None,
     name: str | None = None,
-) -> "Results":
+) -> "Shown":
     """The whole verdict on two modules; `parity.compared.compare` says what the arguments are.
 
     Returns:

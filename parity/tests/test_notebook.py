@@ -88,7 +88,7 @@ def test_a_slope_off_by_a_ten_thousandth_fails_in_exact_arithmetic() -> None:
     assert (failed.case, failed.status, failed.replay) == ("compare/gated", "failed", None)
     assert failed.used is not None
     assert failed.used > 1e4
-    page: str = results._repr_html_()  # pyright: ignore[reportAttributeAccessIssue]
+    page = results._repr_html_()
     assert "port differs from the reference by" in page
     assert "<script" not in page
     assert str(results).startswith(
@@ -175,7 +175,7 @@ def test_a_failure_is_replayed_with_both_sides_arrays(root: Path) -> None:
     results = parity.check("scale", checks=("exact",), examples=2)
     (failed,) = results.results
     assert results.exit_status == 1
-    assert "toy/scale" in results._repr_html_()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "toy/scale" in results._repr_html_()
     assert failed.replay is not None
     again = parity.replay(failed.replay)
     assert not again.finding.passed
