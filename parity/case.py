@@ -7,6 +7,7 @@ import functools
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from parity import values
@@ -90,6 +91,7 @@ class Variant:
         patch: makes the context in which the port is changed; see `parity.edit`.
         weights: changes the case's weight rules instead, for faults of the transfer.
         checks: the checks of which at least one must run to its end and fail, for a fault.
+        touches: the functions' code that `patch` exchanges, as it is without; empty where that is not known.
         why: for an equivalent, the algebraic reason that it is one.
         excused: for an equivalent, checks (or kinds, such as 'rounded') that it need not pass -> the reason.
     """
@@ -97,6 +99,7 @@ class Variant:
     patch: Callable[[], AbstractContextManager[Any]] | None = None
     weights: Callable[[Rules], Rules] | None = None
     checks: tuple[str, ...] = ("exact",)
+    touches: tuple[CodeType, ...] = ()
     why: str = ""
     excused: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 

@@ -5,6 +5,7 @@ simplest to the hardest, which is the order that shrinking follows backwards.
 """
 
 import contextlib
+import functools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,15 @@ SIDES = ("none", "left", "right", "interior", "empty")
 
 def one_of(*palette: T) -> SearchStrategy[T]:
     """One value of a palette, the simplest first."""
+    try:
+        return _sampled(palette, tuple(map(type, palette)))
+    except TypeError:  # not hashable
+        return st.sampled_from(palette)
+
+
+@functools.cache
+def _sampled(palette: tuple[Any, ...], types: tuple[type, ...]) -> SearchStrategy[Any]:
+    """A strategy made anew at every draw costs more than the draw; `types` tells 1 from True."""
     return st.sampled_from(palette)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 from parity.case import Variant
@@ -26,7 +26,7 @@ def edit(target: Callable[..., Any], *changes: tuple[str, str], checks: tuple[st
         changes: pairs of texts; each old one must stand in the source exactly once, at the moment of use.
         checks: the checks of which at least one must reject it.
     """
-    return Variant(patch=lambda: _edited(target, changes), checks=checks)
+    return Variant(patch=lambda: _edited(target, changes), checks=checks, touches=_code(target))
 
 
 def same(
@@ -37,7 +37,7 @@ def same(
     `excused` names checks that it need not pass, each with the reason: a variant can be the same function on every
     input that a layer meets, and have another derivative there.
     """
-    return Variant(patch=lambda: _edited(target, changes), why=why, excused=excused or {})
+    return Variant(patch=lambda: _edited(target, changes), touches=_code(target), why=why, excused=excused or {})
 
 
 def both(*variants: Variant) -> Variant:
@@ -58,12 +58,27 @@ def both(*variants: Variant) -> Variant:
 
     first = variants[0]
     excused = {check: why for variant in variants for check, why in variant.excused.items()}
-    return Variant(patch=patch, weights=weights, checks=first.checks, why=first.why, excused=excused)
+    patches = [variant for variant in variants if variant.patch]
+    known = all(variant.touches for variant in patches)
+    touches = tuple(code for variant in patches for code in variant.touches) if known else ()
+    return Variant(
+        patch=patch if patches else None,
+        weights=weights if any(variant.weights for variant in variants) else None,
+        checks=first.checks,
+        touches=touches,
+        why=first.why,
+        excused=excused,
+    )
 
 
 def remap(change: Callable[[Rules], Rules], *, checks: tuple[str, ...] = ("exact",), why: str = "") -> Variant:
     """A fault of the transfer: the case's weight rules changed, such as a square kernel that is not transposed."""
     return Variant(weights=change, checks=checks, why=why)
+
+
+def _code(target: Callable[..., Any]) -> tuple[CodeType, ...]:
+    function = inspect.unwrap(target)
+    return (function.__code__,) if isinstance(function, FunctionType) else ()
 
 
 _EDITED: dict[FunctionType, str] = {}  # what the source of a function is by now, so that edits of one function add up

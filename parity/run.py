@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,7 +38,9 @@ CHECKS: Mapping[str, Check] = {
 }
 COMPILED = 3  # configurations that a check on the real backend draws its examples from: each one compiles
 FEW = 2  # configurations that an equivalent is asked about, or fewer where each is traced anew
+SHARE = 5  # an equivalent is asked about one example in so many
 POOLS = 3  # seeds whose configurations a fault must survive
+ENOUGH = 8  # examples of each configuration of the pool, from which on every check asks the whole pool
 REJECT = 4  # examples of each configuration of the pool, at the least, before a fault counts as surviving
 Progress = Callable[[int, int], None]
 
@@ -99,7 +102,13 @@ class Runner:
         return dataclasses.replace(finding, message=run.explain(example, finding))
 
     def pool(self, check: Check, *, few: bool = False, seed: int | None = None) -> tuple[Any, ...]:
-        """The configurations and forms that a check draws its examples from; those of another seed, if one is given."""
+        """The configurations and forms that a check draws its examples from.
+
+        Args:
+            check: which.
+            few: for an equivalent.
+            seed: for a fault: all of the pool of this seed.
+        """
         if seed not in (None, self.settings.seed) and self._subject is not None:
             other = draw.pool(self._subject.case, seed=seed or 0)
             return other[: check.configurations or COMPILED] if check.compiles else other
@@ -107,12 +116,16 @@ class Runner:
             return self._pool[: (1 if few else check.configurations or COMPILED)]
         if few:
             return self._pool[: (FEW // 2 if check.traces else FEW)]
+        short = seed is None and self.settings.examples < ENOUGH * len(self._pool)
+        if short and check.turn is not None:
+            return self._pool[check.turn :: 2] or self._pool
         return self._pool
 
     def _ask(self, subject: Subject, check: Check, progress: Progress, *, few: bool = False) -> Result:
         """A check of a subject: many examples, the worst of them, and on a failure the smallest that shows it."""
         case = subject.case
-        asked = max(self.settings.examples, len(case.pins))
+        examples = math.ceil(self.settings.examples / SHARE) if few else self.settings.examples
+        asked = max(examples, len(case.pins))
         run = check.start(subject, self.tolerances)
         pool = self.pool(check, few=few)
         seen = search(subject, run, pool, self.settings, asked=asked, progress=progress)

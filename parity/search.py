@@ -114,7 +114,8 @@ def search(
                 if share > 0 and not settings.late:
                     share += FIRST if turn else 0
                     seed = draw.seed_of(settings.seed, f"{case.name} examples {turn} {number}")
-                    draw.run(draw.examples(case, [setup]), body, examples=share, seed=seed)
+                    for example in subject.drawn(setup, examples=share, seed=seed):
+                        body(example)
             barren = barren + 1 if seen.examples == before else 0
             if seen.examples >= asked or settings.late or barren == BARREN:
                 break

@@ -50,6 +50,7 @@ class Check:
         deep: whether it runs only where it is asked for by name.
         variants: whether an equivalent must pass it too; not what only asks how good the backend is, and compiles.
         traces: whether it traces programs that no other check shares: a variant's examples come from few then.
+        turn: 0 or 1: a short run asks only every second configuration of its pool, from this one on.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Check:
     deep: bool = False
     variants: bool = True
     traces: bool = False
+    turn: int | None = None
 
     @property
     def kind(self) -> str:

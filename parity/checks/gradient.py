@@ -41,10 +41,19 @@ def start(subject: Subject, tolerances: Tolerances) -> Run:
         if not finding.passed or (len(compiled) == most and example.shape_key not in compiled):
             return finding
         compiled.add(example.shape_key)
-        worse = _working(subject, example, weights, exact, tolerances)
-        return worse if (worse.used or 0.0) > (finding.used or 0.0) else finding
+        return _larger(finding, _working(subject, example, weights, exact, tolerances))
 
     return Run(judge)
+
+
+def _larger(first: Finding, second: Finding) -> Finding:
+    """The one that used more of its bound, with what both measured."""
+    larger = second if (second.used or 0.0) > (first.used or 0.0) else first
+    assert first.error is not None
+    assert second.error is not None
+    assert larger.error is not None
+    error = dataclasses.replace(first.error.merge(second.error), worst=larger.error.worst)
+    return dataclasses.replace(larger, error=error)
 
 
 def cotangents(subject: Subject, example: Example) -> Outputs:
@@ -141,4 +150,4 @@ def _renamed(name: str, theirs: Mapping[str, str]) -> str:
     return f"{theirs.get(argument, argument)}{dot}{rest}"
 
 
-check = Check("gradient", "the same gradients?", start)
+check = Check("gradient", "the same gradients?", start, turn=1)

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from parity import values
+from parity import draw, values
 from parity.case import Case, Example, Json, Variant
 from parity.ideal.rounding import Rounding
-from parity.port import Followed, Port, Traced, compiled, form, traced
+from parity.port import Followed, Port, Traced, apart, compiled, form, traced
 from parity.port import build as build_port
 from parity.reference import Reference, jittered, parameters
 from parity.reference import build as build_reference
@@ -40,14 +40,28 @@ class Subject:
         self.case = case
         self.variant = variant
         self._port: OrderedDict[Any, Any] = OrderedDict()
+        self._clean = clean if variant and clean and clean.case is case else None
         self._reference: OrderedDict[Any, Any] = clean._reference if clean else OrderedDict()
         self._outputs: _Outputs = clean._outputs if clean else _Outputs()
+        self._drawn: dict[Any, list[Example]] = clean._drawn if clean else {}
+        self._parameters: tuple[Example, dict[str, npt.NDArray[np.float32]]] | None = None  # of the last example
 
     @contextlib.contextmanager
     def patched(self) -> Iterator[None]:
         """The context in which the port is what this subject says it is."""
-        with self.variant.patch() if self.variant and self.variant.patch else contextlib.nullcontext():
+        if not self.variant or not self.variant.patch:
             yield
+            return
+        with self.variant.patch(), apart():
+            yield
+
+    def drawn(self, setup: tuple[Json, Json], *, examples: int, seed: int) -> list[Example]:
+        """Examples of one configuration and form, drawn once for all the checks that ask for the same ones."""
+        key = (key_of(setup[0]), key_of(setup[1]), examples, seed)
+        if key not in self._drawn:
+            self._drawn[key] = found = []
+            draw.run(draw.examples(self.case, [setup]), found.append, examples=examples, seed=seed)
+        return self._drawn[key]
 
     def plan(self, config: Json, dtype: str = "float32") -> Plan:
         """The weight plan, from shapes alone, with both sides in one dtype; raises WeightMapError.
@@ -74,11 +88,26 @@ class Subject:
 
     def port(self, config: Json, dtype: str) -> Port:
         """The abstract port for one configuration and dtype."""
-        return _kept(self._port, ("port", dtype, key_of(config)), lambda: build_port(self.case, config, dtype=dtype))
+        key = ("port", dtype, key_of(config))
+        return _kept(self._port, key, lambda: self._untouched(key) or build_port(self.case, config, dtype=dtype))
+
+    def _untouched(self, key: Any) -> Port | None:
+        """The clean port, if it is there and nothing that this variant changes was run to build it.
+
+        What it runs when it is called is changed then all the same, since an edit exchanges the code of functions.
+        """
+        built: Port | None = self._clean._port.get(key) if self._clean else None
+        if built is None or self.variant is None or self.variant.patch is None:
+            return built
+        if built.ran is None or not self.variant.touches:
+            return None
+        return built if built.ran.isdisjoint(self.variant.touches) else None
 
     def parameters(self, example: Example, dtype: str = "float32") -> dict[str, npt.NDArray[np.float32]]:
         """The example's parameters by reference name, float32 numbers whatever dtype the module was built in."""
-        return parameters(self._built(example.config, dtype).leaves, example.weights)
+        if not self._parameters or self._parameters[0] is not example:
+            self._parameters = example, parameters(self._built(example.config, dtype).leaves, example.weights)
+        return self._parameters[1]
 
     def leaves(self, example: Example, parameters: Mapping[str, Array], dtype: str) -> dict[str, Array]:
         """Parameters transferred to the port's leaves, in the port's order, then widened or narrowed to `dtype`.
@@ -119,8 +148,8 @@ class Subject:
         """
         exact = self.reference_outputs(example, "float64")
         strays: dict[str, Array] = {name: np.zeros_like(y, dtype=np.float64) for name, y in exact.items()}
-        for draw in range(draws):
-            outputs = jittered(self.case, example, self.parameters(example), dtype=dtype, seed=draw)
+        for number in range(draws):
+            outputs = jittered(self.case, example, self.parameters(example), dtype=dtype, seed=number)
             for name, y in exact.items():
                 strays[name] = np.maximum(strays[name], np.abs(outputs[name] - y))
         return strays

@@ -1,5 +1,6 @@
 """What a rule is told about one equation of a program, and the lifting of dtypes to float64."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -35,6 +36,7 @@ class Equation(NamedTuple):
 Rule: TypeAlias = Callable[[Equation], Operation | None]
 
 
+@functools.cache
 def lift(dtype: Any) -> Any:
     """Return the dtype that stands for `dtype` on the ideal machine: float64, complex128, or itself."""
     # By name, since the dtypes of ml_dtypes (bfloat16, float8_*) have no kind of their own.

@@ -1,7 +1,10 @@
 """A port's module built abstractly: shapes and structure only, no initialiser runs and nothing is compiled."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from types import CodeType, FrameType
 from typing import Any
 
 import jax
@@ -22,11 +25,13 @@ class Port:
         dtype: 'float32', 'bfloat16', 'float16', 'float64' (exact) or 'rounded:bfloat16' (its float32 is float64).
         leaves: parameter path -> shape and dtype, in the order that `bind` takes them.
         bind: parameters in that order -> a fresh module (or the plain function), to call with inputs by name.
+        ran: the code of every function that building it ran; None where that was not noted, under a profiler.
     """
 
     dtype: str
     leaves: Mapping[str, Leaf]
     bind: Callable[[Sequence[Any]], Callable[..., Any]]
+    ran: frozenset[CodeType] | None = None
 
     def call(self, parameters: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
         """Outputs of one call. Pure: safe to trace, jit and differentiate."""
@@ -37,15 +42,36 @@ def build(case: Case, config: Json, *, dtype: str) -> Port:
     """Build the case's port for a configuration with parameters and compute in `dtype`."""
     working = dtype.removeprefix("rounded:")
     with jax.enable_x64(dtype == "float64") if working == dtype else wide():
-        return of(lambda: case.port(config, jnp.dtype(working), nnx.Rngs(0)), dtype=dtype, subject=case.name)
+        return of(lambda: case.port(config, jnp.dtype(working), rngs()), dtype=dtype, subject=case.name)
+
+
+class _Still(nnx.RngStream):
+    """A random stream that gives the same key for ever.
+
+    Nothing random is compared, and a stream that counts costs more than all else of a large module's abstract build:
+    `nnx` asks the traced counter for its sharding, and JAX answers with an error message that it searches the whole
+    trace for.
+    """
+
+    def __call__(self) -> jax.Array:
+        return self.key[...]
+
+
+def rngs() -> nnx.Rngs:
+    """The random streams that a port is built with."""
+    streams: Any = nnx.Rngs()
+    streams.default = _Still(0, tag="default")
+    return streams
 
 
 def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:
     """A port from whatever `make` returns: an nnx module, or a plain function without parameters."""
     functions: list[Any] = []
+    ran: set[CodeType] | None = None if sys.getprofile() else set()
 
     def made() -> Any:
-        built = make()
+        with _noted(ran):
+            built = make()
         if isinstance(built, nnx.Module):
             return built
         functions.append(built)
@@ -54,7 +80,7 @@ def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:
     module = nnx.eval_shape(made)
     if functions:
         function = functions[0]
-        return Port(dtype, {}, lambda parameters: function)
+        return Port(dtype, {}, lambda parameters: function, _frozen(ran))
     graph, parameters, rest = nnx.split(module, nnx.Param, ...)
     others = _others(rest, subject)
     flat = {_path(path): variable for path, variable in nnx.to_flat_state(parameters)}
@@ -64,7 +90,31 @@ def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:
     def bind(leaves: Sequence[Any]) -> Callable[..., Any]:
         return nnx.merge(graph, jax.tree.unflatten(structure, leaves), others)
 
-    return Port(dtype, {path: Leaf(tuple(x.shape), str(x.dtype)) for path, x in shapes.items()}, bind)
+    leaves = {path: Leaf(tuple(x.shape), str(x.dtype)) for path, x in shapes.items()}
+    return Port(dtype, leaves, bind, _frozen(ran))
+
+
+@contextlib.contextmanager
+def _noted(ran: set[CodeType] | None) -> Generator[None]:
+    """Note the code of every Python function that is called."""
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call":
+            seen.add(frame.f_code)
+
+    if ran is None:
+        yield
+        return
+    seen = ran
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+def _frozen(ran: set[CodeType] | None) -> frozenset[CodeType] | None:
+    return None if ran is None else frozenset(ran)
 
 
 def _others(state: Any, subject: str) -> Any:

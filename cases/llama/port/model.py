@@ -18,7 +18,7 @@ from .mask import make_mask
 from .outputs import ModelOutput
 from .rmsnorm import RMSNorm
 from .rotary import RotaryEmbedding
-from .stack import plain, recomputed, scanned
+from .stack import plain, recomputed, scanned, shared
 
 
 class LlamaModel(nnx.Module):
@@ -82,7 +82,7 @@ class LlamaModel(nnx.Module):
         tables_BLH = self.rotary_emb(x_BLD, position_ids)
 
         states, attentions = [], []
-        step = recomputed if self.remat else plain
+        step = shared(recomputed if self.remat else plain)
         if self.scan and self.layers:
             wanted = {"keep_states": output_hidden_states, "keep_weights": output_attentions}
             x_BLD, states, attentions = scanned(self.layers, step, x_BLD, mask_B1LM, tables_BLH, **wanted)

@@ -4,6 +4,8 @@ Neither choice changes the function. Shapes: B batch, L length, M memory length,
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,24 @@ def recomputed(layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tabl
         return plain(nnx.merge(graph, state), x_BLD, mask_B1LM, tables_BLH)
 
     return jax.checkpoint(run)(state, x_BLD, mask_B1LM, tables_BLH)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _compiled(step: Step, graph: Any, state: nnx.State, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables):
+    return step(nnx.merge(graph, state), x_BLD, mask_B1LM, tables_BLH)
+
+
+def shared(step: Step) -> Step:
+    """`step` as one function of the program, which every layer of the same structure calls.
+
+    A stack is traced, differentiated and lowered once instead of once a layer; XLA inlines the calls. Outside of
+    `jax.jit`, the layer is what is compiled, once for each shape.
+    """
+
+    def run(layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables):
+        return _compiled(step, *nnx.split(layer), x_BLD, mask_B1LM, tables_BLH)
+
+    return run
 
 
 def scanned(
