@@ -10,13 +10,14 @@ from parity import draw
 from parity.case import Case, Example
 from parity.checks import exact
 from parity.checks.subject import Outputs, Subject
-from parity.faults import Injected, at
+from parity.faults import Fault, Injected, at
 from parity.port import Followed
 from parity.reference import one_thread
 from parity.results import Result
 from parity.run import Runner
 
 CHECK = "canary"
+NEGATED = Fault("relation", "negated", "its result negated", lambda operands, results: [_negated(x) for x in results])
 VISIBLE = 0.1  # of an output's largest value: tolerances.yaml refuses a bound that lets this through
 
 
@@ -60,16 +61,27 @@ def sing(runner: Runner, cases: Sequence[Case]) -> Canary | None:
 
 
 def visible(followed: Followed, *, seed: int) -> Iterator[tuple[Injected, Outputs]]:
-    """Faults that move an output far, with the outputs they make, in an order that the seed decides."""
+    """Faults that move an output far, with the outputs they make, in an order that the seed decides.
+
+    The last are results negated: a port that is one matrix product has no other fault that goes so far.
+    """
     rng, clean = np.random.default_rng(seed), followed.outputs()
     program = followed.evaluation.program
+    negated: list[Injected] = []
     for index in rng.permutation(len(program.lines)):
         faults = list(at(program, int(index)))
-        for number in rng.permutation(len(faults)):
-            changes = faults[number].changes(followed.evaluation)
-            outputs = followed.outputs(changes, after=int(index)) if changes else clean
-            if _moved(clean, outputs) > VISIBLE:
-                yield faults[number], outputs
+        negated += [dataclasses.replace(fault, fault=NEGATED) for fault in faults[:1]]
+        yield from _far(followed, clean, [faults[number] for number in rng.permutation(len(faults))])
+    yield from _far(followed, clean, negated)
+
+
+def _far(followed: Followed, clean: Outputs, faults: Sequence[Injected]) -> Iterator[tuple[Injected, Outputs]]:
+    """Those of the faults that move an output far, each with the outputs it makes."""
+    for injected in faults:
+        changes = injected.changes(followed.evaluation)
+        outputs = followed.outputs(changes, after=injected.index) if changes else clean
+        if _moved(clean, outputs) > VISIBLE:
+            yield injected, outputs
 
 
 class _Faulty(Subject):
@@ -89,6 +101,10 @@ def _example(runner: Runner, case: Case) -> Example:
     seed = draw.seed_of(runner.settings.seed, f"{case.name} canary")
     draw.run(draw.examples(case, runner.pool(exact.check)[:1]), drawn.append, examples=3, seed=seed)
     return drawn[-1]
+
+
+def _negated(x: Any) -> Any:
+    return -x if np.asarray(x).dtype.kind == "f" else x
 
 
 def _moved(clean: Outputs, faulty: Outputs) -> float:

@@ -50,6 +50,7 @@ class Runs:
     parts: dict[str, list[str]] = dataclasses.field(default_factory=dict[str, list[str]])
     not_checked: list[str] = dataclasses.field(default_factory=list[str])
     environment: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    components: list[Payload] = dataclasses.field(default_factory=list[Payload])
     sung: bool = False
     stack: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack)
 
@@ -80,6 +81,7 @@ class Runs:
             own = [(registry.cases[i.case], i.check) for i in items if i.root is root and i.case in registry.cases]
             self.not_checked += session.not_checked(registry, own, registry.broken)
             self.not_checked += session.stale(root.workspace, {case.name for case, _ in own})
+            self.components += [one.model_dump(mode="json") for one in session.components(registry)]
         self.environment = environment.describe() if items else {}
 
     def canary(self, item: "Check") -> "Result | None":
@@ -103,14 +105,16 @@ class Runs:
     def merged(self) -> "Results":
         """Everything that ran, with what lies above a failed part marked as such."""
         from parity import session
+        from parity.results import Component
 
-        return session.gather(
+        merged = session.gather(
             [result for _, result in sorted(self.results, key=lambda found: found[0])],
             parts=self.parts,
             seed=self.seed,
             not_checked=dict.fromkeys(self.not_checked),
             environment=self.environment,
         )
+        return merged.model_copy(update={"components": tuple(map(Component.model_validate, self.components))})
 
 
 RUNS = pytest.StashKey[Runs]()

@@ -14,6 +14,8 @@ from parity.registry import find_root
 if TYPE_CHECKING:
     from parity.results import Results
 
+SURROUNDINGS = ("not_checked", "environment", "components")  # of a worker's results
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("parity", "parity: is a port the same function as its reference?")
@@ -23,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--parity-seed", type=int, default=0, metavar="N", help="another seed draws other examples (default: 0)"
     )
-    group.addoption("--parity-report", metavar="DIR", help="write results.json into this folder")
+    group.addoption("--parity-report", metavar="DIR", help="write results.json, report.html, report.md into DIR")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -79,7 +81,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     runs = session.config.stash[RUNS]
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output[PROPERTY] = json.dumps({"not_checked": runs.not_checked, "environment": runs.environment})
+        output[PROPERTY] = json.dumps({name: getattr(runs, name) for name in SURROUNDINGS})
     elif runs.folder and runs.results:
         _write_report(runs.folder, runs.merged())
 
@@ -87,10 +89,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     output: dict[str, str] = getattr(node, "workeroutput", None) or {}
-    surroundings = json.loads(output.get(PROPERTY, '{"not_checked": [], "environment": {}}'))
+    surroundings = json.loads(output.get(PROPERTY, '{"not_checked": [], "environment": {}, "components": []}'))
     runs = node.config.stash[RUNS]
     runs.not_checked += surroundings["not_checked"]
     runs.environment = surroundings["environment"] or runs.environment
+    runs.components = surroundings["components"] or runs.components
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -125,10 +128,13 @@ def _made(folder: Path) -> None:
 
 
 def _write_report(folder: Path, results: "Results") -> None:
+    from parity.report import html, markdown
     from parity.report.files import write_whole
     from parity.report.json import to_json
 
     write_whole(folder / "results.json", to_json(results))
+    write_whole(folder / "report.html", html.render(results))
+    write_whole(folder / "report.md", markdown.render(results))
 
 
 def _scheduler(config: pytest.Config, log: Any) -> Any:

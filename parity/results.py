@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 Status = Literal["passed", "failed", "blocked", "skipped", "error", "todo"]
 STATUSES: tuple[Status, ...] = ("passed", "failed", "blocked", "skipped", "error", "todo")
 SCHEMA = 1
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)  # of a result's `spread`
 
 
 class Model(BaseModel):
@@ -40,6 +41,7 @@ class Result(Model):
     """One check of one case. `used` is the share of the limit that the worst example used; 1.0 is the limit.
 
     `measured` holds the worst value of each measure that the check took: the smallest bound that would pass.
+    `spread` are the `QUANTILES` of `used` over the examples, nothing where the check is an equality.
     """
 
     case: str
@@ -52,6 +54,7 @@ class Result(Model):
     worst: Worst | None = None
     limit: Limit | None = None
     measured: dict[str, float] = {}
+    spread: tuple[float, ...] = ()
     example: dict[str, Any] | None = None
     replay: str | None = None
     message: str | None = None
@@ -59,6 +62,17 @@ class Result(Model):
     @property
     def id(self) -> str:
         return f"{self.case}[{self.check}]"
+
+
+class Component(Model):
+    """A case in the map of a port: where it is written, what it is made of, which reference classes it answers for."""
+
+    case: str
+    file: str
+    parts: dict[str, str] = {}
+    covers: tuple[str, ...] = ()
+    faults: int = 0
+    equivalents: int = 0
 
 
 class Results(Model):
@@ -72,6 +86,7 @@ class Results(Model):
     not_checked: tuple[str, ...] = ()
     interrupted: bool = False
     canary: str | None = None
+    components: tuple[Component, ...] = ()
 
     model_config = ConfigDict(
         frozen=True, ser_json_inf_nan="strings", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True
@@ -106,6 +121,12 @@ class Results(Model):
         if "error" in found or not self.results:
             return 2
         return 1 if found & {"failed", "blocked"} else 0
+
+
+def spread(used: Iterable[float]) -> tuple[float, ...]:
+    """The `QUANTILES` of the shares that examples used: each is one of them, so that inf stays inf."""
+    ordered = sorted(used)
+    return tuple(ordered[round(quantile * (len(ordered) - 1))] for quantile in QUANTILES) if ordered else ()
 
 
 def block(results: Iterable[Result], parts: Mapping[str, Iterable[str]]) -> tuple[Result, ...]:

@@ -16,7 +16,7 @@ from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
 from parity.reference import one_thread
 from parity.registry import Registry, nearest
-from parity.results import Result
+from parity.results import Result, spread
 from parity.search import Settings as Settings
 from parity.search import crash as crash
 from parity.search import judged, search, shrink
@@ -155,6 +155,7 @@ class Runner:
             worst=final.error.worst if final and final.error else None,
             limit=final.limit if final else None,
             measured=dict(seen.finding.error.measures) if seen.finding and seen.finding.error else {},
+            spread=spread(seen.used),
             example=example.as_json() if example and status != "passed" else None,
             replay=replay_command(case, check.name, example) if example and status != "passed" else None,
             message=message,

@@ -45,6 +45,7 @@ class Seen:
     finding: Finding | None = None
     worst: Example | None = None
     failing: tuple[Example, Finding] | None = None
+    used: list[float] = dataclasses.field(default_factory=list[float])
 
     @property
     def examples(self) -> int:
@@ -52,6 +53,7 @@ class Seen:
 
     def add(self, example: Example, finding: Finding) -> None:
         self.tokens.add(example.token)
+        self.used += [] if finding.used is None else [finding.used]
         if self.finding is None:
             self.finding, self.worst = finding, example
             return

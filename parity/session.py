@@ -17,7 +17,7 @@ from parity.environment import describe
 from parity.errors import BadInput
 from parity.fingerprint import fingerprint
 from parity.registry import Broken, Registry, nearest
-from parity.results import Result, Results
+from parity.results import Component, Result, Results
 from parity.tolerance import Tolerances
 
 if TYPE_CHECKING:  # these import torch and jax: seconds that `parity --version` must not cost
@@ -175,7 +175,8 @@ def run(
         )
     results += [sung.result] if sung and sung.result else []
     gathered = gather(results, parts=parts(workspace.registry), seed=settings.seed, not_checked=notes)
-    return gathered.model_copy(update={"interrupted": interrupted, "canary": sung.said if sung else None})
+    update = {"interrupted": interrupted, "canary": sung.said if sung else None}
+    return gathered.model_copy(update={**update, "components": components(workspace.registry)})
 
 
 def gather(
@@ -200,6 +201,21 @@ def parts(registry: Registry) -> dict[str, list[str]]:
         name: [broken.get(part, part) for part in case.parts.values() if part in registry.cases or part in broken]
         for name, case in registry.cases.items()
     }
+
+
+def components(registry: Registry) -> tuple[Component, ...]:
+    """The map of every case there is, bottom-up, whether it was selected or not."""
+    return tuple(
+        Component(
+            case=case.name,
+            file=registry.files[case.name],
+            parts=dict(case.parts),
+            covers=tuple(f"{covered.__module__}.{covered.__qualname__}" for covered in case.covers),
+            faults=len(case.faults),
+            equivalents=len(case.equivalents),
+        )
+        for case in registry.bottom_up()
+    )
 
 
 def broken_results(broken: Iterable[Broken]) -> list[Result]:

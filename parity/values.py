@@ -4,6 +4,7 @@ A description replays from its own fields alone, so that a token written today m
 it was drawn from have changed. Every description has a `seed`, and is otherwise plain sizes and names.
 """
 
+import base64
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -157,6 +158,24 @@ class Waves(Value):
         half = self.rng.uniform(-np.pi, np.pi, (*self.shape[:-1], self.shape[-1] // 2))
         angles = np.concatenate([half, half], axis=-1)
         return _rounded(np.cos(angles) if self.of == "cos" else np.sin(angles), dtype)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Given(Value):
+    """An array that somebody gave: its bytes in base64, and whether these are float32, int64 or bool."""
+
+    data: str
+    of: str
+
+    @staticmethod
+    def of_array(x: Array) -> "Given":
+        """Describe an array of float32, int64 or bool."""
+        text = base64.b64encode(np.ascontiguousarray(x).tobytes()).decode()
+        return Given(shape=tuple(x.shape), data=text, of=x.dtype.name)
+
+    def array(self, dtype: npt.DTypeLike) -> Array:
+        x = np.frombuffer(base64.b64decode(self.data), self.of).reshape(self.shape)
+        return x.astype(dtype) if self.of == "float32" else x.copy()
 
 
 def arrays(tree: Tree, dtype: npt.DTypeLike) -> Any:

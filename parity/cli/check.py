@@ -1,12 +1,27 @@
 """`parity list | check | replay`."""
 
 import sys
-from pathlib import Path
 
 import typer
 
-from parity.cli.options import Check, Checkpoint, Checks, Examples, First, Json, Limit, Names, Prose, Seed, Token, app
-from parity.cli.output import color, complain, deliver, say, width
+from parity.cli.options import (
+    Check,
+    Checkpoint,
+    Checks,
+    Examples,
+    First,
+    Html,
+    Json,
+    Limit,
+    Markdown,
+    Names,
+    Prose,
+    Seed,
+    Token,
+    app,
+)
+from parity.cli.output import check_files, color, complain, deliver, say, width
+from parity.cli.report import write_reports
 from parity.errors import BadInput
 
 
@@ -34,15 +49,15 @@ def check(
     checkpoint: Checkpoint = None,
     text: Prose = None,
     json: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
 ) -> None:
     """Check cases, leaf layers first. Exit status: 0 all passed, 1 a finding, 2 wrong use or a broken file."""
     from parity import session
     from parity.report import live, terminal
-    from parity.report.files import check_writable
     from parity.report.json import to_json
 
-    if json not in (None, "-"):
-        check_writable(Path(json))
+    check_files(json, html, markdown)
     if checkpoint is None and text is not None:
         raise BadInput("--text is what a checkpoint reads: give --checkpoint too")
     if checkpoint is not None and (checks or len(cases or ()) != 1):
@@ -62,17 +77,19 @@ def check(
     say(terminal.render(results, width=width(), color=color(stream)), stream)
     if json:
         deliver(to_json(results), json)
+    write_reports(results, html=html, markdown=markdown)
     raise typer.Exit(results.exit_status)
 
 
 @app.command()
 def replay(case: str, token: Token, check: Check = "exact") -> None:
     """Run one example of a case again, verbosely. Exit status: 0 it passes, 1 it fails, 2 a side can't be run."""
-    from parity import replay, session
+    from parity import session
     from parity.case import Example
+    from parity.replayed import replay as replayed
     from parity.report import replay as report
 
     example = Example.from_token(token)
-    found = replay.replay(session.load(), case, example, check=check)
+    found = replayed(session.load(), case, example, check=check)
     say(report.render(found, width=width(), color=color(sys.stdout)), sys.stdout)
     raise typer.Exit(found.exit_status)

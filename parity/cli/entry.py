@@ -8,6 +8,7 @@ import typer
 
 from parity.cli import check as check  # registers its commands
 from parity.cli import measure as measure
+from parity.cli import report as report
 from parity.cli.options import app
 from parity.cli.output import complain
 from parity.errors import ParityError

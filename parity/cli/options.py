@@ -27,6 +27,10 @@ Prose = Annotated[
 ]
 First = Annotated[bool, typer.Option("-x", "--stop-first", help="Stop at the first failure.")]
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the results as JSON; - is stdout.")]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a report that a browser shows.")]
+Markdown = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Write a report for a pull request or a CI summary.")
+]
 Token = Annotated[str, typer.Option("--example", metavar="TOKEN", help="The replay token of a failure.")]
 Check = Annotated[str, typer.Option("--check", metavar="NAME", help="The check to ask.")]
 

@@ -18,6 +18,15 @@ def deliver(text: str, to: str) -> None:
         write_whole(Path(to), text)
 
 
+def check_files(*files: str | Path | None) -> None:
+    """Refuse, before anything runs, files that could not be written; raises BadInput. `-` is stdout."""
+    from parity.report.files import check_writable
+
+    for file in files:
+        if file not in (None, "-"):
+            check_writable(Path(file))
+
+
 def say(text: str, stream: TextIO) -> None:
     """Text to a stream, at once."""
     stream.write(text)

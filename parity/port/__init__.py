@@ -1,5 +1,6 @@
 """The Flax side of a case: built abstractly, filled, traced, run. With `ideal`, the only room that imports jax."""
 
+from parity.port import given as given
 from parity.port.apart import apart as apart
 from parity.port.build import Port as Port
 from parity.port.build import build as build

@@ -52,7 +52,7 @@ def described(name: str, node: Any) -> str:
     rest = {
         key: value
         for key, value in node.items()
-        if key not in ("kind", "shape", "seed") and value not in ("", False, None)
+        if key not in ("kind", "shape", "seed", "data") and value not in ("", False, None)
     }
     shape = f"({', '.join(str(size) for size in node['shape'])})"
     if node["kind"] == "floats":

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from parity.error import Error, exact_error, measure, ulps
 from parity.errors import OutputMismatch
-from parity.replay import Replay
+from parity.replayed import Replay
 from parity.report.failure import failure
 from parity.report.numbers import apart, described, fields
 from parity.report.terminal import console_of, print_as_is, text_of

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from parity.report.matrix import Cell, Matrix, is_held, matrix
 from parity.report.numbers import passing, share
 from parity.results import Result
 
-COUNTED = ("rejects", "accepts")  # kinds of check of which a case has many: how many passed is said
-KINDS = (*COUNTED, "rounded")  # kinds that share a column
-WORDS = {"passed": "ok", "failed": "FAIL", "blocked": "blocked", "skipped": "skip", "error": "ERROR", "todo": "todo"}
 COLOURS = {
     "passed": "green",
     "failed": "bold red",
@@ -18,8 +16,8 @@ COLOURS = {
     "blocked": "yellow",
     "skipped": "dim",
     "todo": "dim",
+    None: "dim",
 }
-GRAVEST = ("error", "failed", "blocked", "todo", "skipped", "passed")
 GAP = 2
 
 
@@ -28,14 +26,8 @@ def cases_tables(results: Sequence[Result], width: int) -> list[Table]:
 
     As many tables as the columns need; each is within `width` where a column can be.
     """
-    results = [result for result in results if result.check != "import"]  # a broken file is no case
-    cases = list(dict.fromkeys(result.case for result in results))
-    groups = dict.fromkeys(group_of(result) for result in results)
-    columns: dict[str, list[Text]] = {}
-    for group in sorted(groups, key=lambda group: group in COUNTED):
-        members = [[r for r in results if r.case == case and group_of(r) == group] for case in cases]
-        columns[group] = [_counted(own) if group in COUNTED else _cell(own) for own in members]
-    return [_table(cases, {name: columns[name] for name in part}) for part in _parts(cases, columns, width)]
+    found = matrix(results)
+    return [_table(found, part) for part in _parts(found, width)]
 
 
 def tolerance_table(results: Sequence[Result]) -> Table:
@@ -46,15 +38,9 @@ def tolerance_table(results: Sequence[Result]) -> Table:
     for name in ("limit", "worst", "would pass", "used"):
         table.add_column(name, no_wrap=True, justify="right")
     before = ""
-    for result in results:
+    for result in filter(is_held, results):
         limit = result.limit
-        if (
-            group_of(result) in COUNTED
-            or result.status == "blocked"
-            or limit is None
-            or limit.name not in result.measured
-        ):
-            continue
+        assert limit is not None
         worst = result.measured[limit.name]
         used = worst / limit.value
         table.add_row(
@@ -70,49 +56,29 @@ def tolerance_table(results: Sequence[Result]) -> Table:
     return table
 
 
-def group_of(result: Result) -> str:
-    """The column that a result stands in."""
-    kind = result.check.partition(":")[0]
-    return kind if kind in KINDS else result.check
-
-
-def _parts(cases: Sequence[str], columns: dict[str, list[Text]], width: int) -> list[list[str]]:
-    """Column names, in as many rows of columns as their widths need."""
-    first = max(map(len, ("case", *cases)))
-    parts: list[list[str]] = [[]]
+def _parts(found: Matrix, width: int) -> list[list[int]]:
+    """Columns by number, in as many rows of columns as their widths need."""
+    first = max(map(len, ("case", *(row.case for row in found.rows))))
+    parts: list[list[int]] = [[]]
     used = first
-    for name, cells in columns.items():
-        needed = GAP + max(len(name), *(cell.cell_len for cell in cells))
+    for number, name in enumerate(found.columns):
+        needed = GAP + max(len(name), *(len(row.cells[number].text) for row in found.rows))
         if parts[-1] and used + needed > width:
             parts.append([])
             used = first
-        parts[-1].append(name)
+        parts[-1].append(number)
         used += needed
     return parts
 
 
-def _table(cases: Sequence[str], columns: dict[str, list[Text]]) -> Table:
+def _table(found: Matrix, part: Sequence[int]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for name in ("case", *columns):
+    for name in ("case", *(found.columns[number] for number in part)):
         table.add_column(name, no_wrap=True, overflow="fold")
-    for number, case in enumerate(cases):
-        table.add_row(case, *(cells[number] for cells in columns.values()))
+    for row in found.rows:
+        table.add_row(row.case, *(_styled(row.cells[number]) for number in part))
     return table
 
 
-def _cell(results: Sequence[Result]) -> Text:
-    if not results:
-        return Text("-", style="dim")
-    status = min((result.status for result in results), key=GRAVEST.index)
-    shares = [result.used for result in results if result.status == status and result.used is not None]
-    used = share(max(shares)) if shares and status in ("passed", "failed") else ""
-    return Text(f"{WORDS[status]} {used}".rstrip(), style=COLOURS[status])
-
-
-def _counted(results: Sequence[Result]) -> Text:
-    if not results:
-        return Text("-", style="dim")
-    gravest = min((result.status for result in results), key=GRAVEST.index)
-    passed = sum(result.status == "passed" for result in results)
-    word = "" if gravest == "passed" else f" {WORDS[gravest]}"
-    return Text(f"{passed}/{len(results)}{word}", style=COLOURS[gravest])
+def _styled(cell: Cell) -> Text:
+    return Text(cell.text, style=COLOURS[cell.status])

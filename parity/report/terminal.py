@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.report.failure import failure
-from parity.report.tables import cases_tables, group_of, tolerance_table
-from parity.results import STATUSES, Result, Results
+from parity.report.tables import cases_tables, tolerance_table
+from parity.report.verdict import blocked, counts
+from parity.results import Result, Results
 
 VERDICTS = {
     0: ("all passed", "bold green"),
@@ -47,10 +48,8 @@ def render_summary(results: Results, *, width: int = 80, color: bool = False) ->
 
 def summary(results: Results) -> Text:
     """Counts, seconds and the verdict, in a line."""
-    counts = [f"{results.summary.get(status, 0)} {status}" for status in STATUSES if results.summary.get(status)]
-    seconds = sum(result.seconds for result in results.results)
     verdict, colour = VERDICTS[results.exit_status]
-    return Text.assemble(f"{', '.join(counts) or 'nothing ran'} in {seconds:.1f} s: ", (verdict, colour))
+    return Text.assemble(f"{counts(results)}: ", (verdict, colour))
 
 
 def _failures(console: Console, results: Sequence[Result], width: int) -> None:
@@ -63,16 +62,12 @@ def _failures(console: Console, results: Sequence[Result], width: int) -> None:
 
 def _blocked(console: Console, results: Sequence[Result], width: int) -> None:
     """One line a case and culprit."""
-    blocked: dict[tuple[str, str], list[str]] = {}
-    for result in results:
-        if result.status == "blocked":
-            checks = blocked.setdefault((result.case, str(result.blocked_by)), [])
-            checks.extend([group_of(result)] if group_of(result) not in checks else [])
-    if blocked and console.file.tell():
+    found = blocked(results)
+    if found and console.file.tell():
         print_as_is(console)
-    for (case, cause), checks in blocked.items():
-        what = f"blocked by {cause}" if cause != case else "blocked: they say nothing while the case itself fails"
-        print_as_is(console, Text(indented(f"{case} [{', '.join(checks)}]: {what}", width), style="yellow"))
+    for one in found:
+        line = f"{one.case} [{', '.join(one.checks)}]: {one.why}"
+        print_as_is(console, Text(indented(line, width), style="yellow"))
 
 
 def _not_checked(console: Console, results: Results, width: int) -> None:

@@ -1,12 +1,19 @@
 """The canary: every run rejects a fault of its own, and one that does not is a failed run."""
 
+# Torch and flax leave most of what is used here untyped.
+# pyright: basic
+
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from flax import nnx
 
+import parity
 from parity import canary, session
 from parity.checks import exact
 from parity.checks.finding import Finding
@@ -97,3 +104,12 @@ def test_it_costs_less_than_half_a_second() -> None:
     started = time.process_time()
     canary.sing(runner, [case])
     assert time.process_time() - started < 0.5
+
+
+def test_a_port_of_one_matrix_product_has_a_canary_too() -> None:
+    """None of its operation's own faults moves an output by a tenth; its result negated does."""
+    sides = torch.nn.Linear(4, 3, bias=False), nnx.Linear(4, 3, use_bias=False, rngs=nnx.Rngs(0))
+    results = parity.compare(*sides, np.ones((2, 4)), checks=("exact",), examples=2)
+    assert results.canary is not None
+    assert results.canary.endswith(": its result negated: rejected")
+    assert results.exit_status == 0

@@ -112,6 +112,44 @@ def test_a_replay_of_a_right_port_is_told_as_right(call: Call, root: Path) -> No
     assert call("replay", "scale", "--example", example, "--check", "rejects:adds")[0] == 1
 
 
+def test_a_run_s_reports_are_written_and_can_be_made_again(call: Call, root: Path) -> None:
+    """By `check`, and from the JSON alone by `report`: the same files."""
+    toy.write(root, wrong=True)
+    files = ("--json", "run.json", "--html", "run.html", "--markdown", "run.md")
+    status, out, _ = call("check", "toy", "--check", "exact", "--examples", "3", *files)
+    assert status == 1
+    text = (root / "run.html").read_text()
+    assert "1 layer fails (toy/scale); 1 layer rests on that (toy/pair)" in text
+    assert call("report", "run.json", "--html", "again.html", "--markdown", "again.md") == (1, out, "")
+    assert (root / "again.html").read_text() == text
+    assert (root / "again.md").read_text() == (root / "run.md").read_text()
+
+
+def test_a_diff_of_two_runs_fails_where_something_newly_fails(call: Call, root: Path) -> None:
+    """Status 1, with the layer that it rests on; the other way round 0. JSON alone on stdout."""
+    toy.write(root)
+    ask = ("check", "toy", "--check", "exact", "--examples", "3", "--json")
+    assert call(*ask, "old.json")[0] == 0
+    (root / "cases/toy/port.py").write_text(toy.PORT.replace(*toy.WRONG))
+    with toy.imports():
+        assert call(*ask, "new.json")[0] == 1
+    status, out, _ = call("diff", "old.json", "new.json", "--markdown", "diff.md")
+    assert status == 1
+    assert "  toy/scale[exact]: passed -> failed\n  toy/pair[exact]: passed -> blocked by toy/scale\n" in out
+    assert "nothing in the environment moved: the port broke" in " ".join(out.split())
+    assert (root / "diff.md").read_text().startswith("## ❌ 1 check newly fails and 1 rest on that")
+    status, out, err = call("diff", "new.json", "old.json", "--json", "-")
+    assert (status, json.loads(out)["verdict"]) == (0, "nothing newly fails")
+    assert err.startswith("nothing newly fails\n")
+
+
+def test_the_schema_of_a_results_file_is_printed(call: Call) -> None:
+    """As JSON, outside any root."""
+    status, out, err = call("schema")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["properties"]["results"]["type"] == "array"
+
+
 def _an_example(root: Path) -> str:
     from parity import session
 
@@ -133,6 +171,11 @@ def _an_example(root: Path) -> str:
         ("check pair --check rejects:adds", "nothing was selected: toy/pair has no check rejects:adds"),
         ("check --json missing/results.json", "missing/results.json: there is no folder missing"),
         ("check --json cases", "cases is a folder, not a file"),
+        ("check --html missing/a.html", "missing/a.html: there is no folder missing"),
+        ("check --markdown cases", "cases is a folder, not a file"),
+        ("diff cases cases", "cases: there is no results.json in this folder"),
+        ("diff missing cases", "missing: No such file or directory"),
+        ("report tolerances.yaml", "tolerances.yaml: not JSON, or cut off: line 1"),
         ("replay scale", "Missing option '--example'."),
         ("replay scale --example x", "--example is not a replay token: "),
         ("replay toy --example e30", "--example is not a replay token: KeyError: 'config'"),
@@ -147,6 +190,11 @@ def _an_example(root: Path) -> str:
         "nothing",
         "missing",
         "folder",
+        "html",
+        "markdown",
+        "without",
+        "gone",
+        "yaml",
         "option",
         "token",
         "empty",

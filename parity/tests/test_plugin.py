@@ -98,6 +98,18 @@ def test_a_failure_reads_as_on_the_terminal_without_a_traceback(pytester: pytest
     ]
 
 
+def test_a_report_folder_holds_three_files_of_one_run(pytester: pytest.Pytester, root: Path) -> None:
+    """JSON, HTML and Markdown: the same verdict and the same map of the port in each."""
+    run(pytester, "-k", "scale and exact", "--parity-report", "reports").assert_outcomes(passed=1)
+    folder = root / "reports"
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.md", "results.json"]
+    node = json.loads((folder / "results.json").read_text())
+    assert [component["case"] for component in node["components"]] == ["toy/scale", "toy/pair"]
+    assert len(node["results"][0]["spread"]) == 7
+    assert "</span> toy: all passed</h1>" in (folder / "report.html").read_text()
+    assert (folder / "report.md").read_text().startswith("## ✅ toy: all passed\n")
+
+
 def test_x_stops_at_the_first_failure(pytester: pytest.Pytester, wrong: Path) -> None:
     """The leaf's; nothing above it runs."""
     run(pytester, "-k", "exact", "-x").assert_outcomes(failed=1)
@@ -157,6 +169,7 @@ def test_workers_give_the_results_of_one_process(pytester: pytest.Pytester, wron
     assert one["results"] == two["results"]
     assert one["not_checked"] == two["not_checked"]
     assert one["environment"] == two["environment"]
+    assert one["components"] == two["components"] != []
     assert "blocked" in {result["status"] for result in two["results"]}
     workers = {
         (line.split("]")[0], line.partition("::")[2].partition("[")[0])
