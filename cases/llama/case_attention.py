@@ -164,7 +164,10 @@ attention = parity.Case(
                 "        scores_BNLM = jnp.where(attention_mask < 0, fill, scores_BNLM)",
             ),
             why="exp(-1e9) is 0 as exp(-3e38) is, and a row filled with one number is uniform",
-            excused={"gradient": "a mask that only chooses gets no gradient, one that is added gets the scores'"},
+            excused={
+                "gradient": "a mask that only chooses gets no gradient, one that is added gets the scores'",
+                "rounded:float16": "float16's lowest number is so small that large scores move it, or make it infinite",
+            },
         ),
         "softmax_by_hand": parity.same(
             softmax,

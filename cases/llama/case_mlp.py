@@ -99,6 +99,7 @@ mlp = parity.Case(
                 'if self.act_fn is ACTIVATIONS["silu"] else self.act_fn(gate_BLF.astype(x.dtype))',
             ),
             why="x sigmoid(x) = x / (1 + exp(-x))",
+            excused={"gradient": "below -88 float32's exponential is infinite, and its derivative here no number"},
         ),
     },
 )
