@@ -21,7 +21,8 @@ from parity.results import Component, Result, Results
 from parity.tolerance import Tolerances
 
 if TYPE_CHECKING:  # these import torch and jax: seconds that `parity --version` must not cost
-    from parity.run import Settings
+    from parity.run import Runner, Settings
+    from parity.workers import Event
 
 Pairs = Sequence[tuple[Case, str]]
 
@@ -45,11 +46,15 @@ class Selection:
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
-    """Called while a run is under way; progress is (examples done, examples asked)."""
+    """Called while a run is under way; progress is (examples done, examples asked).
+
+    `beside` makes hooks for another check that is under way at the same time.
+    """
 
     on_start: Callable[[Case, str], None] = lambda case, check: None
     on_progress: Callable[[int, int], None] = lambda done, asked: None
     on_result: Callable[[Result], None] = lambda result: None
+    beside: "Callable[[], Hooks]" = lambda: Hooks()
 
 
 def check(
@@ -140,15 +145,24 @@ def run(
     *,
     hooks: Hooks | None = None,
     stop_first: bool = False,
+    jobs: int = 1,
 ) -> Results:
     """Run every selected check to its verdict; an interrupt ends it with what was found so far.
 
     A fault is injected first, into the first case's port: a run that does not reject it is a failed one.
 
+    Args:
+        workspace: cases and tolerances.
+        selection: which checks.
+        settings: examples, seed, time.
+        hooks: told what is under way.
+        stop_first: stop at the first failure; one check is run after another then.
+        jobs: how many cases are checked at once, where this process can be forked. Verdicts don't depend on it.
+
     Raises:
         BadInput: the root's files ask for something impossible, such as a check without a bound.
     """
-    from parity import canary
+    from parity import canary, workers
     from parity.port import cache
     from parity.run import Runner
 
@@ -157,17 +171,23 @@ def run(
     results = broken_results(selection.broken)
     interrupted, sung = False, None
     try:
-        with cache.persistent():
+        with contextlib.ExitStack() as stack:
+            several = (
+                min(jobs, len({case.name for case, _ in selection.pairs})) > 1 and not stop_first and workers.possible()
+            )
+            # Workers are forked before anything starts JAX in this process.
+            events = stack.enter_context(workers.running(runner, selection.pairs, jobs=jobs)) if several else ()
+            stack.enter_context(cache.persistent())
             if not settings.late:
                 sung = canary.sing(runner, [case for case, _ in selection.pairs])
-            for case, name in selection.pairs:
-                if stop_first and any(result.status in ("failed", "error") for result in results):
+            for result in _told(events, hooks) if several else _one_by_one(runner, selection.pairs, hooks):
+                results.append(result)
+                if stop_first and result.status in ("failed", "error"):
                     break
-                hooks.on_start(case, name)
-                results.append(runner.run(case, name, progress=hooks.on_progress))
-                hooks.on_result(results[-1])
     except KeyboardInterrupt:
         interrupted = True
+    order = {f"{case.name}[{check}]": number for number, (case, check) in enumerate(selection.pairs)}
+    results.sort(key=lambda result: order.get(result.id, -1))
     notes = [*selection.not_checked, *stale(workspace, {case.name for case, _ in selection.pairs})]
     if missing := len(selection.pairs) + len(selection.broken) - len(results):
         notes.insert(
@@ -177,6 +197,32 @@ def run(
     gathered = gather(results, parts=parts(workspace.registry), seed=settings.seed, not_checked=notes)
     update = {"interrupted": interrupted, "canary": sung.said if sung else None}
     return gathered.model_copy(update={**update, "components": components(workspace.registry)})
+
+
+def _one_by_one(runner: "Runner", pairs: Pairs, hooks: Hooks) -> Iterator[Result]:
+    for case, check in pairs:
+        hooks.on_start(case, check)
+        result = runner.run(case, check, progress=hooks.on_progress)
+        hooks.on_result(result)
+        yield result
+
+
+def _told(events: "Iterable[Event]", hooks: Hooks) -> Iterator[Result]:
+    """Results as they come; what each worker is at is told to hooks of its own."""
+    from parity.workers import Finished, Started
+
+    each: dict[int, Hooks] = {0: hooks}
+    for event in events:
+        if event.worker not in each:
+            each[event.worker] = hooks.beside()
+        told = each[event.worker]
+        if isinstance(event, Started):
+            told.on_start(event.case, event.check)
+        elif isinstance(event, Finished):
+            told.on_result(event.result)
+            yield event.result
+        else:
+            told.on_progress(event.done, event.asked)
 
 
 def gather(

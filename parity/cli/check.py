@@ -11,6 +11,7 @@ from parity.cli.options import (
     Examples,
     First,
     Html,
+    Jobs,
     Json,
     Limit,
     Markdown,
@@ -46,6 +47,7 @@ def check(
     seed: Seed = 0,
     time_limit: Limit = None,
     stop_first: First = False,
+    jobs: Jobs = None,
     checkpoint: Checkpoint = None,
     text: Prose = None,
     json: Json = None,
@@ -53,7 +55,7 @@ def check(
     markdown: Markdown = None,
 ) -> None:
     """Check cases, leaf layers first. Exit status: 0 all passed, 1 a finding, 2 wrong use or a broken file."""
-    from parity import session
+    from parity import session, workers
     from parity.report import live, terminal
     from parity.report.json import to_json
 
@@ -72,7 +74,9 @@ def check(
         selection = session.select(workspace.registry, cases or (), checks or ())
         settings = session.settings(examples=examples, seed=seed, time_limit=time_limit)
         with live.progress(len(selection.pairs)) as hooks:
-            results = session.run(workspace, selection, settings, hooks=hooks, stop_first=stop_first)
+            results = session.run(
+                workspace, selection, settings, hooks=hooks, stop_first=stop_first, jobs=jobs or workers.cores()
+            )
     stream = sys.stderr if json == "-" else sys.stdout  # where stdout is for JSON, people read stderr
     say(terminal.render(results, width=width(), color=color(stream)), stream)
     if json:

@@ -25,6 +25,9 @@ Prose = Annotated[
     Path | None,
     typer.Option("--text", metavar="FILE", help="What the checkpoint reads, instead of the port's own text."),
 ]
+Jobs = Annotated[
+    int | None, typer.Option("-j", "--jobs", min=1, metavar="N", help="Cases checked at once; default: one a core.")
+]
 First = Annotated[bool, typer.Option("-x", "--stop-first", help="Stop at the first failure.")]
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the results as JSON; - is stdout.")]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a report that a browser shows.")]

@@ -52,6 +52,13 @@ def persistent(path: Path | None = None) -> Generator[None]:
         yield
 
 
+def started() -> bool:
+    """Whether this process has a backend, and so threads that a fork would be without."""
+    from jax._src import xla_bridge  # there is no public way to ask without starting one
+
+    return bool(xla_bridge.backends_are_initialized())
+
+
 def backend() -> dict[str, Any]:
     """Devices, default matmul precision and whether x64 is on: what a report says of the backend."""
     untyped: Any = jax

@@ -72,4 +72,4 @@ def _hooks(bars: Progress, whole: TaskID) -> Hooks:
         bars.remove_task(current.pop())
         bars.advance(whole)
 
-    return Hooks(on_start, on_progress, on_result)
+    return Hooks(on_start, on_progress, on_result, beside=lambda: _hooks(bars, whole))
