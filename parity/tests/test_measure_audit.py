@@ -14,7 +14,7 @@ from parity.cli import main
 from parity.draw import floats
 from parity.measure import audit
 from parity.measure.audited import Audit, Layer
-from parity.measure.survey import spread
+from parity.measure.examples import spread
 from parity.report import audit as report
 from parity.session import Workspace
 from parity.tests import gain, toy
