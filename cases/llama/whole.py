@@ -54,7 +54,7 @@ def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
         drawn["attention_mask"] = draw(masks(batch, length, form=form["mask"]))
     if form["positions"]:
         forms = ("packed",) if form["mask"] in PACKED else ("arange", "rows", "packed", "random")
-        starts = (0, 5, 250, 4000, *_reaching(config, length))
+        starts = (0, 5, -2, 250, 4000, *_reaching(config, length))
         drawn["position_ids"] = draw(positions(batch, length, starts=starts, forms=forms))
     switches = {"use_cache": "use_cache", "states": "output_hidden_states", "weights": "output_attentions"}
     return drawn | {argument: form[name] for name, argument in switches.items()}

@@ -16,6 +16,7 @@ TRIALS = 12  # hostile inputs of each trace, beside those filled with one number
 MOST = 60  # of these
 EQUAL = 1e-13  # of a row's largest value
 WIDER = 3.0  # how far beyond what was observed
+COUNTING = 0.25  # how often integers count, up or down, as positions do
 HUGE = 1e30  # beyond, a mask fills with it
 
 
@@ -98,6 +99,8 @@ def hostile(observed: Any, rng: np.random.Generator, special: list[float]) -> An
     drawn = np.choose(rng.integers(0, 4, shape), [even, small, near, np.clip(resampled, -1e300, 1e300)])
     if kind == "f":
         return drawn
+    if rng.random() < COUNTING:
+        drawn = rng.integers(-2, 3) + rng.choice([-1, 1]) * np.arange(observed.size).reshape(shape)
     limits = np.iinfo(observed.dtype)
     return np.clip(np.rint(drawn), limits.min, limits.max).astype(observed.dtype)
 

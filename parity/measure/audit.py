@@ -95,7 +95,7 @@ def _layer(runner: Runner, case: Case, known: dict[str, Collection[Place]], hook
         missed=tuple(found.missed),
         elsewhere=Counter(filter(None, found.elsewhere.values())),
         closed=found.closed,
-        stale=_stale(case, (standing.injected for standing in found.unproven)),
+        stale=_stale(case, (standing.injected for standing in found.survivors.values())),
         examples=found.examples,
         seconds=round(time.monotonic() - started, 3),
     )

@@ -1,6 +1,7 @@
 """Injects every fault of a case's traced port into drawn examples, and tells which of them the exact check catches."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from parity.checks import exact
 from parity.checks.finding import Finding
 from parity.checks.subject import Subject
 from parity.faults import BODIES, PICKS, Injected, Place, every, owner, perturbed, places
-from parity.measure.examples import examples_of_check, further_examples
+from parity.measure.examples import Open, examples_of_check, further_examples
 from parity.measure.proof import explanation, prover
 from parity.port import Followed
 from parity.run import Runner
@@ -116,6 +117,12 @@ class Survey:
                 changes = {slot: perturbed(followed.evaluation.values[slot], PICKS[PARAMETER])}
                 self.parameters[path] = not judge(lambda changes=changes: followed.outputs(changes)).passed
 
+    def sought(self, standing: Standing) -> Open:
+        """Which configurations a survivor was met in, of those that were traced."""
+        within = {example.shape_key: example.config for example, _ in standing.seen}
+        without = [json.loads(key)[0] for key in self._traces if key not in within]
+        return Open(list(within.values()), without)
+
     def concerns(self, example: Example) -> bool:
         """Whether a survivor stands in an example's trace, as far as is known without tracing."""
         faults = self._traces.get(example.shape_key)
@@ -196,8 +203,8 @@ def survey(
         progress(number + 1, len(own))
     _prove(found)
     open_ = [standing for standing in found.unproven if not standing.explained]
-    configs = {str(example.config): example.config for standing in open_ for example, _ in standing.seen}
-    more = further_examples(runner, subject, list(configs.values())) if open_ or found.missed else []
+    left = [found.sought(standing) for standing in open_]
+    more = further_examples(runner, subject, left) if open_ or found.missed else []
     for number, example in enumerate(more):
         if found.concerns(example):
             found.take(example, late=True)
