@@ -79,7 +79,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     runs = session.config.stash[RUNS]
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output[PROPERTY] = json.dumps({"not_checked": runs.not_checked, "environment": runs.environment})
+        output[PROPERTY] = json.dumps(runs.surroundings())
     elif runs.folder and runs.results:
         _write_report(runs.folder, runs.merged())
 
@@ -87,10 +87,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     output: dict[str, str] = getattr(node, "workeroutput", None) or {}
-    surroundings = json.loads(output.get(PROPERTY, '{"not_checked": [], "environment": {}}'))
-    runs = node.config.stash[RUNS]
-    runs.not_checked += surroundings["not_checked"]
-    runs.environment = surroundings["environment"] or runs.environment
+    node.config.stash[RUNS].surround(json.loads(output.get(PROPERTY, "{}")))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
