@@ -13,11 +13,14 @@ from parity.checks.subject import Outputs, Subject
 from parity.faults import Fault, Injected, at
 from parity.port import Followed
 from parity.reference import one_thread
+from parity.registry import Registry
 from parity.results import Result
 from parity.run import Runner
 
 CHECK = "canary"
 NEGATED = Fault("relation", "negated", "its result negated", lambda operands, results: [_negated(x) for x in results])
+STILL = "no fault in it moves any output"
+SILENT = "no fault of the run's own was injected: no case with an exact check could be run"
 VISIBLE = 0.1  # of an output's largest value: tolerances.yaml refuses a bound that lets this through
 
 
@@ -50,14 +53,12 @@ def sing(runner: Runner, cases: Sequence[Case]) -> Canary | None:
             return None
         found = next(visible(followed, seed=draw.seed_of(runner.settings.seed, f"{case.name} canary")), None)
         if found is None:
-            return _dead(case, "no fault in it moves any output")
+            return dead(case, STILL)
         injected, outputs = found
-        where = injected.where.removeprefix(f"{runner.registry.root}/")
-        said = f"{injected.primitive} at {where}: {injected.fault.description}"
+        said = described(injected, runner.registry)
         finding = runner.judge(_Faulty(runner, subject, outputs), "exact", example)
-    if finding.passed or finding.kind == "crash":
-        return _dead(case, f"{said}; " + (finding.message or "the exact check lets it pass"))
-    return Canary(f"{case.name}, {said}: rejected")
+    rejected = not finding.passed and finding.kind != "crash"
+    return heard(case, said, rejected=rejected, message=finding.message)
 
 
 def visible(followed: Followed, *, seed: int) -> Iterator[tuple[Injected, Outputs]]:
@@ -118,6 +119,22 @@ def _moved(clean: Outputs, faulty: Outputs) -> float:
     return max(moves)
 
 
-def _dead(case: Case, why: str) -> Canary:
+def described(injected: Injected, registry: Registry) -> str:
+    """The operation, its place and what is wrong with it."""
+    where = injected.where.removeprefix(f"{registry.root}/")
+    return f"{injected.primitive} at {where}: {injected.fault.description}"
+
+
+def heard(case: Case, said: str, *, rejected: bool, message: str | None = None) -> Canary:
+    """What became of a fault that was injected; `message` says what let it pass."""
+    return (
+        Canary(f"{case.name}, {said}: rejected")
+        if rejected
+        else dead(case, f"{said}; " + (message or "the exact check lets it pass"))
+    )
+
+
+def dead(case: Case, why: str) -> Canary:
+    """A canary that makes its run a failed one."""
     message = f"the run's own fault was not rejected, so its verdicts mean nothing: {why}"
     return Canary(message, Result(case=case.name, check=CHECK, status="failed", message=message))

@@ -130,7 +130,7 @@ def pool(case: Case, *, seed: int) -> tuple[tuple[Json, Json], ...]:
     drawn: list[tuple[Json, Json]] = []
     pairs = case.configs.flatmap(lambda config: st.tuples(st.just(config), case.forms(config)))
     run(pairs, drawn.append, examples=max(80, 8 * case.pool), seed=seed_of(seed, case.name))
-    left = {" ".join(values): (pair, values) for pair in drawn for values in [_values(pair)]}
+    left = {" ".join(values): (pair, values) for pair in drawn for values in [values_of(pair)]}
     chosen: list[tuple[Json, Json]] = []
     met: set[tuple[str, str]] = set()
     taken: Counter[str] = Counter()
@@ -151,7 +151,8 @@ def pool(case: Case, *, seed: int) -> tuple[tuple[Json, Json], ...]:
     return tuple(chosen)
 
 
-def _values(pair: tuple[Json, Json]) -> list[str]:
+def values_of(pair: tuple[Json, Json]) -> list[str]:
+    """Every field of a configuration and a form with its value, as texts that can be compared."""
     return sorted(f"{path}={value!r}" for part in pair for path, value in _flat(part))
 
 

@@ -52,6 +52,7 @@ class Runs:
     environment: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     components: list[Payload] = dataclasses.field(default_factory=list[Payload])
     sung: bool = False
+    canaries: list[str] = dataclasses.field(default_factory=list[str])
     stack: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack)
 
     def root(self, folder: Path) -> Root | None:
@@ -93,6 +94,8 @@ class Runs:
 
         cases = item.root.workspace.registry.cases
         sung = canary.sing(item.root.runner, [cases[item.case]] if item.case in cases else [])
+        self.canaries += [sung.said] if sung else []
+        self.not_checked += [] if sung else [canary.SILENT]
         return sung.result if sung else None
 
     def add(self, payload: Payload) -> None:
@@ -102,19 +105,37 @@ class Runs:
         self.results.append((payload["place"], Result.model_validate(payload["result"])))
         self.parts.update(payload["parts"])
 
+    def surroundings(self) -> Payload:
+        """What a worker tells besides its results."""
+        return {
+            "not_checked": self.not_checked,
+            "environment": self.environment,
+            "canaries": self.canaries,
+            "components": self.components,
+        }
+
+    def surround(self, payload: Payload) -> None:
+        """Take in what a worker told besides its results; nothing, where it never got that far."""
+        self.not_checked += payload.get("not_checked", [])
+        self.environment = payload.get("environment") or self.environment
+        self.components = payload.get("components") or self.components
+        self.canaries += payload.get("canaries", [])
+
     def merged(self) -> "Results":
         """Everything that ran, with what lies above a failed part marked as such."""
         from parity import session
         from parity.results import Component
 
-        merged = session.gather(
+        gathered = session.gather(
             [result for _, result in sorted(self.results, key=lambda found: found[0])],
             parts=self.parts,
             seed=self.seed,
             not_checked=dict.fromkeys(self.not_checked),
             environment=self.environment,
         )
-        return merged.model_copy(update={"components": tuple(map(Component.model_validate, self.components))})
+        said = "; ".join(dict.fromkeys(self.canaries)) or None
+        components = tuple(map(Component.model_validate, self.components))
+        return gathered.model_copy(update={"canary": said, "components": components})
 
 
 RUNS = pytest.StashKey[Runs]()
@@ -154,9 +175,8 @@ class Check(pytest.Item):
 
     def runtest(self) -> None:
         runs = self.config.stash[RUNS]
-        if (dead := runs.canary(self)) is not None:
-            raise Failure(dead)
-        result = self._result()
+        dead = runs.canary(self)
+        result = dead or self._result()
         payload: Payload = {"result": result.model_dump(mode="json"), "parts": _below(result.case, runs.parts)}
         payload["place"] = self.place
         self.user_properties.append((PROPERTY, json.dumps(payload)))

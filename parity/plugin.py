@@ -14,8 +14,6 @@ from parity.registry import find_root
 if TYPE_CHECKING:
     from parity.results import Results
 
-SURROUNDINGS = ("not_checked", "environment", "components")  # of a worker's results
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("parity", "parity: is a port the same function as its reference?")
@@ -81,7 +79,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     runs = session.config.stash[RUNS]
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output[PROPERTY] = json.dumps({name: getattr(runs, name) for name in SURROUNDINGS})
+        output[PROPERTY] = json.dumps(runs.surroundings())
     elif runs.folder and runs.results:
         _write_report(runs.folder, runs.merged())
 
@@ -89,11 +87,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     output: dict[str, str] = getattr(node, "workeroutput", None) or {}
-    surroundings = json.loads(output.get(PROPERTY, '{"not_checked": [], "environment": {}, "components": []}'))
-    runs = node.config.stash[RUNS]
-    runs.not_checked += surroundings["not_checked"]
-    runs.environment = surroundings["environment"] or runs.environment
-    runs.components = surroundings["components"] or runs.components
+    node.config.stash[RUNS].surround(json.loads(output.get(PROPERTY, "{}")))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

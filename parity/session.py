@@ -193,6 +193,8 @@ def run(
         notes.insert(
             0, f"{missing} checks were not run: {'interrupted' if interrupted else 'stopped at the first failure'}"
         )
+    if sung is None and not interrupted:
+        notes.append(canary.SILENT)
     results += [sung.result] if sung and sung.result else []
     gathered = gather(results, parts=parts(workspace.registry), seed=settings.seed, not_checked=notes)
     update = {"interrupted": interrupted, "canary": sung.said if sung else None}

@@ -125,7 +125,7 @@ class Mask(Value):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Positions(Value):
     """Position ids (batch, length): 'arange' from `start`, 'packed' (restarting at random places), 'random' up to
-    `start` plus the length, or 'rows' (each row from its own start)."""
+    `start` plus the length (or from it, if it is negative), or 'rows' (each row from its own start)."""
 
     form: str = "arange"
     start: int = 0
@@ -139,9 +139,9 @@ class Positions(Value):
             last = np.maximum.accumulate(np.where(restart, steps, 0), axis=-1)
             return steps - last + self.start
         if self.form == "random":
-            return self.rng.integers(0, self.start + length, self.shape)
+            return self.rng.integers(min(0, self.start), max(0, self.start) + length, self.shape)
         if self.form == "rows":
-            return steps + self.rng.integers(0, self.start + 1, (batch, 1))
+            return steps + self.rng.integers(min(0, self.start), max(0, self.start) + 1, (batch, 1))
         return steps + self.start
 
 

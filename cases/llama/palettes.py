@@ -139,10 +139,20 @@ ROPES = {
 
 
 def thresholds(config: Config) -> tuple[int, ...]:
-    """Lengths at which something changes, and just past them."""
+    """Lengths at which something changes, and just past them; where nothing changes, those past which nothing may."""
+    return (3, 1, *sorted({length for limit in limits(config) for length in (limit, limit + 1)}))
+
+
+def limits(config: Config) -> set[int]:
+    """The length at which a rope type that looks at it changes its tables; of any other type all that it mentions."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    limits = {config["max_position_embeddings"], rope.get("original_max_position_embeddings", 9)}
-    return (3, 1, *sorted({length for limit in limits for length in (limit, limit + 1)}))
+    longest, original = config["max_position_embeddings"], rope.get("original_max_position_embeddings", 9)
+    return {"dynamic": {longest}, "longrope": {original}}.get(kind_of(rope), {longest, original})
+
+
+def kind_of(rope: Mapping[str, Any]) -> str:
+    """The rope type, in either spelling."""
+    return rope.get("rope_type") or rope.get("type") or "default"
 
 
 def reference_config(config: Config) -> ReferenceConfig:

@@ -5,11 +5,12 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from cases.llama.palettes import Config, batches, thresholds
+from cases.llama.palettes import Config, batches, limits, thresholds
 from parity.draw import floats, masks, one_of, padding, positions, tokens
 
-MASKS = ("none", "padding", "packed", "packed with a cache", "additive", "bool")
+MASKS = ("none", "padding", "packed", "packed with a cache", "too short", "too long", "additive", "bool")
 PACKED = {"packed": False, "packed with a cache": True}  # whether a cache is used
+BEYOND = {"too short": -1, "too long": 2}  # how much longer than the tokens a padding mask is
 
 
 def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
@@ -20,7 +21,6 @@ def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
             "positions": one_of(False, True),
             "embeds": one_of(False, True),
             "use_cache": one_of(False, True),
-            "beyond": one_of(0, -1, 2),
             "states": one_of(False, True),
             "weights": one_of(False, True),
         }
@@ -35,7 +35,8 @@ def _fitting(call: dict[str, Any]) -> dict[str, Any]:
     """
     if call["mask"] in PACKED:
         call = {**call, "positions": True, "use_cache": PACKED[call["mask"]]}
-    return call if call["mask"] == "padding" and call["use_cache"] else {**call, "beyond": 0}
+    beyond = BEYOND.get(call["mask"], 0)
+    return {**call, "mask": "padding", "use_cache": True, "beyond": beyond} if beyond else {**call, "beyond": 0}
 
 
 @st.composite
@@ -53,6 +54,13 @@ def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
         drawn["attention_mask"] = draw(masks(batch, length, form=form["mask"]))
     if form["positions"]:
         forms = ("packed",) if form["mask"] in PACKED else ("arange", "rows", "packed", "random")
-        drawn["position_ids"] = draw(positions(batch, length, starts=(0, 5, 250, 4000), forms=forms))
+        starts = (0, 5, -2, 250, 4000, *_reaching(config, length))
+        drawn["position_ids"] = draw(positions(batch, length, starts=starts, forms=forms))
     switches = {"use_cache": "use_cache", "states": "output_hidden_states", "weights": "output_attentions"}
     return drawn | {argument: form[name] for name, argument in switches.items()}
+
+
+def _reaching(config: Config, length: int) -> list[int]:
+    """Starts from which a sequence ends exactly at a limit of the tables, and just past it."""
+    ends = sorted({end for limit in limits(config) for end in (limit, limit + 1)})
+    return [end - length for end in ends if end > length]

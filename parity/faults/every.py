@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from parity.faults.callers import Place, chain
 from parity.faults.places import axes, broadcasts, indices, transposes
 from parity.faults.relations import relations, same_form, swaps
 from parity.faults.site import Fault, Site
@@ -28,7 +30,8 @@ class Injected:
         index: of the line, in the flattened program.
         primitive: the operation that it changes.
         where: `file:line` of the port.
-        occurrence: which of the operations of this primitive that stand on that line, counted as they are traced.
+        occurrence: which of the operations of this primitive that stand on that line, counted as they are traced,
+            without those that were skipped.
         fault: what is changed.
     """
 
@@ -57,19 +60,26 @@ class Injected:
         return changed or None
 
 
-def every(program: Unfolded) -> Iterator[Injected]:
-    """All faults of a program, line by line.
+def every(program: Unfolded, *, skipped: Callable[[Place], bool] = lambda place: False) -> Iterator[Injected]:
+    """All faults of a program, line by line, but for operations that are skipped.
 
     Of more than `ALIKE` operations of one kind that stand on one line of the port, as those of a stack's layers do,
     that many are taken, evenly from the first to the last.
     """
-    places = [(locate(line.tracebacks), line.name) for line in program.lines]
-    total, met = Counter(places), Counter[tuple[str, str]]()
-    for index, (where, name) in enumerate(places):
-        occurrence = met[where, name]
-        met[where, name] += 1
-        if occurrence in _taken(total[where, name]):
+    lines = [(locate(line.tracebacks), line.name) for line in program.lines]
+    left = [not skipped(place) for place in places(program)]
+    total = Counter(itertools.compress(lines, left))
+    met = Counter[tuple[str, str]]()
+    for index in itertools.compress(range(len(lines)), left):
+        occurrence = met[lines[index]]
+        met[lines[index]] += 1
+        if occurrence in _taken(total[lines[index]]):
             yield from at(program, index, occurrence=occurrence)
+
+
+def places(program: Unfolded) -> list[Place]:
+    """Each line's callers and primitive."""
+    return [(chain(line), line.name) for line in program.lines]
 
 
 def at(program: Unfolded, index: int, *, occurrence: int = 0) -> Iterator[Injected]:

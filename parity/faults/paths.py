@@ -31,8 +31,15 @@ class Reach:
     ends: tuple[tuple[int, int], ...]
 
 
-def reach(program: Unfolded, start: int, *, stop: Collection[str], through: Collection[str] = CARRIERS) -> Reach | None:
-    """Follow the results of a line up to operations of the kinds `stop`.
+def reach(
+    program: Unfolded,
+    start: int,
+    *,
+    stop: Collection[str],
+    through: Collection[str] = CARRIERS,
+    passing: int = 0,
+) -> Reach | None:
+    """Follow the results of a line up to operations of the kinds `stop`, but for the first `passing` of these.
 
     None if it gets past: through another operation than `through` names, or to an output of the program.
     """
@@ -41,9 +48,10 @@ def reach(program: Unfolded, start: int, *, stop: Collection[str], through: Coll
     for index in range(start + 1, len(program.lines)):
         line = program.lines[index]
         met = [number for number, slot in enumerate(line.inputs) if slot in dirty]
-        if met and line.name in stop:
+        if met and line.name in stop and not passing:
             ends += [(index, number) for number in met]
-        elif met and line.name in through:
+        elif met and (line.name in through or line.name in stop):
+            passing -= line.name in stop
             passed.append(index)
             dirty.update(line.outputs)
         elif met:

@@ -21,6 +21,7 @@ SOFTMAX = frozenset((
     "add", "sub", "select_n", "broadcast_in_dim", "reshape", "squeeze", "stop_gradient", "convert_element_type", "max",
     "reduce_max", "exp", "reduce_sum",
 ))  # fmt: skip
+ROWS = frozenset(("gather", "reduce_sum", "reduce_max"))  # what a row's loss passes through on its way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +50,13 @@ def claims(program: Unfolded, injected: Injected) -> list[Claim]:
     return [claim for claim in found if claim]
 
 
-def _through(stop: Collection[str], why: str, *, operands: Collection[int] | None = None) -> Rule:
+def _through(
+    stop: Collection[str], why: str, *, operands: Collection[int] | None = None, through: Collection[str] = CARRIERS
+) -> Rule:
     """The change meets only operations of some kinds, as one of some operands."""
 
     def rule(program: Unfolded, injected: Injected) -> Claim | None:
-        found = reach(program, injected.index, stop=stop, through=CARRIERS - set(stop))
+        found = reach(program, injected.index, stop=stop, through=set(through) - set(stop))
         if found is None or (operands is not None and any(number not in operands for _, number in found.ends)):
             return None
         return Claim(why, found.passed, tuple(dict.fromkeys(index for index, _ in found.ends)))
@@ -121,6 +124,17 @@ def _softmax(program: Unfolded, injected: Injected, *, fill: bool) -> Claim | No
     return Claim(why, found.passed, ends, shifted=True) if not fill or (literal and vast) else None
 
 
+def _log_softmax(program: Unfolded, injected: Injected, *, passing: int) -> Claim | None:
+    """The change passes a difference (or is one), an exponential and a logarithm, and meets the difference of both."""
+    found = reach(program, injected.index, stop=("sub",), through=SOFTMAX - {"sub"} | {"log"}, passing=passing)
+    names = {program.lines[index].name for index in found.passed} if found else set[str]()
+    if found is None or not names >= {"sub", "exp", "log"}:
+        return None
+    ends = tuple(dict.fromkeys(index for index, _ in found.ends))
+    why = "a softmax's logarithm is the same when all scores of a row move by one number"
+    return Claim(why, found.passed, ends, shifted=True)
+
+
 def _folded(program: Unfolded, injected: Injected) -> Claim | None:
     """No input takes part before the change is gone: sizes alone decide, and they were all tried."""
     depends = free(program)
@@ -173,5 +187,10 @@ RULES: tuple[Rule, ...] = (
     _through(("abs", "ne", "is_finite"), "only its size matters, |-x| = |x|"),
     lambda program, injected: _softmax(program, injected, fill=True),
     lambda program, injected: _softmax(program, injected, fill=False),
+    lambda program, injected: _log_softmax(program, injected, passing=0),
+    lambda program, injected: _log_softmax(program, injected, passing=1),
+    _through(
+        ("select_n",), "it differs only where the other case is taken", operands=range(1, 99), through=CARRIERS | ROWS
+    ),
     _counted,
 )

@@ -73,12 +73,13 @@ def elements(site: Site) -> Iterator[Fault]:
 def perturbed(x: Any, which: Callable[[Any], int]) -> Any:
     """A copy with one live element changed: relative 1e-3 (absolute where all are zero), plus one, or the opposite.
 
-    What a mask is filled with does not count: nothing relative to it can be seen.
+    Among other floats a zero is not live, since nothing is relative to it; nor is what a mask is filled with, since
+    nothing relative to that can be seen.
 
     The copy is in C order, whatever the order of `x`: what lies at a place in a view's memory is another element.
     """
     result = np.array(x, order="C")
-    if result.dtype == np.bool_:
+    if result.dtype.kind != "f":
         live = np.arange(result.size)
     else:
         tame = np.isfinite(result) & (np.abs(result) < HUGE)

@@ -4,7 +4,8 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportAttributeAccessIssue=false, reportPrivateImportUsage=false
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -229,7 +230,12 @@ def substitute(value: Any, sizes: Sizes) -> Any:
 
 
 def locate(tracebacks: Sequence[Any], *, keep: Callable[[str], bool] | None = None) -> str:
-    """Return `file:line` of the innermost frame outside jax and flax that asked for an equation.
+    """Return `file:line` of the innermost frame outside jax and flax that asked for an equation; see `frames`."""
+    return next(frames(tracebacks, keep=keep), "unknown")
+
+
+def frames(tracebacks: Sequence[Any], *, keep: Callable[[str], bool] | None = None) -> Iterator[str]:
+    """Yield `file:line` of the frames that asked for an equation, innermost first.
 
     A function that jax itself jits (`jax.nn.silu`) is traced once and cached, with the traceback of its first caller;
     there the call counts, not what is inside.
@@ -247,13 +253,13 @@ def locate(tracebacks: Sequence[Any], *, keep: Callable[[str], bool] | None = No
             if code.co_filename.endswith("partial_eval.py") and code.co_name.startswith("trace_to_jaxpr"):
                 break
             if wanted(code.co_filename):
-                return f"{code.co_filename}:{traceback.code_addr2line(code, lasti)}"
-    return "unknown"
+                yield f"{code.co_filename}:{traceback.code_addr2line(code, lasti)}"
 
 
 _LIBRARIES = tuple(f"/site-packages/{name}/" for name in ("jax", "jaxlib", "flax", "numpy"))
 
 
+@functools.cache
 def _is_port(path: str) -> bool:
     plain = path.replace("\\", "/")
     return not plain.startswith("<") and not any(name in plain for name in _LIBRARIES)

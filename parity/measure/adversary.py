@@ -4,7 +4,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ TRIALS = 12  # hostile inputs of each trace, beside those filled with one number
 MOST = 60  # of these
 EQUAL = 1e-13  # of a row's largest value
 WIDER = 3.0  # how far beyond what was observed
+COUNTING = 0.25  # how often integers count, up or down, as positions do
 HUGE = 1e30  # beyond, a mask fills with it
 
 
@@ -26,14 +27,39 @@ def holds(claim: Claim, injected: Injected, evaluation: Evaluation, *, seed: int
     the range that was observed, of either sign, with zeros; and then filled with each of the program's own literals
     and with what lies just beside them, since a threshold hides its faults at itself.
     """
-    rng, last = np.random.default_rng(seed), max(claim.ends)
-    slots = _sources(claim, evaluation)
-    special = _literals(evaluation)
-    values = [{slot: hostile(evaluation.values[slot], rng, special) for slot in slots} for _ in range(TRIALS)]
-    if not claim.shifted:  # a sum has no thresholds
-        values += [{slot: _filled(evaluation.values[slot], x) for slot in slots} for x in special]
-    trials = (evaluation.replaced(redrawn, until=last) for redrawn in values)
-    return all(_agree(claim, injected, trial, held=slots) for trial in itertools.chain([evaluation], trials))
+    return Trials(evaluation, seed=seed).uphold(claim, injected)
+
+
+class Trials:
+    """One evaluation, and hostile ones made of it; those are kept for the next claim that asks for the same."""
+
+    def __init__(self, observed: Evaluation, *, seed: int) -> None:
+        self.observed = observed
+        self._seed = seed
+        self._made: dict[tuple[Any, ...], list[Evaluation]] = {}
+
+    def uphold(self, claim: Claim, injected: Injected) -> bool:
+        """See `holds`."""
+        slots = _sources(claim, self.observed)
+        if not _agree(claim, injected, self.observed, held=slots):
+            return False
+        return all(_agree(claim, injected, trial, held=slots) for trial in self._hostile(claim, slots))
+
+    def _hostile(self, claim: Claim, slots: Sequence[int]) -> Iterator[Evaluation]:
+        """Made one by one: most claims that fail do so at the first."""
+        last, filled = max(claim.ends), not claim.shifted  # a sum has no thresholds
+        made = self._made.setdefault((*slots, last, filled), [])
+        yield from made
+        for values in itertools.islice(self._values(slots, filled=filled), len(made), None):
+            made.append(self.observed.replaced(values, until=last))
+            yield made[-1]
+
+    def _values(self, slots: Sequence[int], *, filled: bool) -> Iterator[dict[int, Any]]:
+        rng, special, values = np.random.default_rng(self._seed), _literals(self.observed), self.observed.values
+        for _ in range(TRIALS):
+            yield {slot: hostile(values[slot], rng, special) for slot in slots}
+        for x in special if filled else ():
+            yield {slot: _filled(values[slot], x) for slot in slots}
 
 
 def _sources(claim: Claim, evaluation: Evaluation) -> list[int]:
@@ -73,6 +99,8 @@ def hostile(observed: Any, rng: np.random.Generator, special: list[float]) -> An
     drawn = np.choose(rng.integers(0, 4, shape), [even, small, near, np.clip(resampled, -1e300, 1e300)])
     if kind == "f":
         return drawn
+    if rng.random() < COUNTING:
+        drawn = rng.integers(-2, 3) + rng.choice([-1, 1]) * np.arange(observed.size).reshape(shape)
     limits = np.iinfo(observed.dtype)
     return np.clip(np.rint(drawn), limits.min, limits.max).astype(observed.dtype)
 

@@ -1,23 +1,21 @@
 """`parity audit`: faults injected at every operation of a port's cases, and what becomes of each."""
 
 import dataclasses
-import fnmatch
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from parity import environment, session
-from parity.case import Case, Example
-from parity.checks.subject import Subject
+from parity.case import Case
 from parity.errors import BadInput
-from parity.faults import Injected, claims
-from parity.measure import adversary
+from parity.faults import Injected, Place
 from parity.measure.audited import Audit, Layer, Survivor
+from parity.measure.examples import places_of
+from parity.measure.proof import explanation, means
 from parity.measure.survey import Standing, Unsound, survey
 from parity.reference import one_thread
 from parity.run import Runner, crash
 from parity.session import Workspace
-
-TRACES = 8  # traces in which a reason must hold, if there are that many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +56,10 @@ def run(
     interrupted = False
     try:
         with one_thread():
+            known: dict[str, Collection[Place]] = {}
             for case in cases:
                 hooks.on_start(case)
-                layers.append(_layer(runner, case, hooks))
+                layers.append(_layer(runner, case, known, hooks))
                 hooks.on_layer(layers[-1])
     except KeyboardInterrupt:
         interrupted = True
@@ -73,12 +72,15 @@ def run(
     )
 
 
-def _layer(runner: Runner, case: Case, hooks: Hooks) -> Layer:
+def _layer(runner: Runner, case: Case, known: dict[str, Collection[Place]], hooks: Hooks) -> Layer:
+    """Audit a case; `known` are the places of the cases that were audited or only traced before, and then its too."""
     started = time.monotonic()
     try:
+        parts = {part.name: _places(runner, part, known) for part in _below(runner, case)}
         subject = runner.subject(case)
-        found = survey(runner, subject, progress=hooks.on_progress)
-        survivors = [_survivor(runner, subject, standing) for standing in found.survivors.values()]
+        found = survey(runner, subject, parts=parts, progress=hooks.on_progress)
+        known[case.name] = found.places
+        survivors = [_survivor(runner, case, standing) for standing in found.survivors.values()]
     except Unsound as error:
         return Layer(case=case.name, trouble=str(error))
     except Exception as error:  # the author's code, on either side
@@ -90,60 +92,50 @@ def _layer(runner: Runner, case: Case, hooks: Hooks) -> Layer:
         late=sum(standing.late for standing in found.faults.values()),
         survivors=tuple(survivors),
         parameters=len(found.parameters),
-        missed=tuple(path for path, caught in found.parameters.items() if not caught),
+        missed=tuple(found.missed),
+        elsewhere=Counter(filter(None, found.elsewhere.values())),
         closed=found.closed,
-        stale=tuple(pattern for pattern in case.survivors if not any(_matches(s, pattern) for s in survivors)),
+        stale=_stale(case, (standing.injected for standing in found.survivors.values())),
         examples=found.examples,
         seconds=round(time.monotonic() - started, 3),
     )
 
 
-def _survivor(runner: Runner, subject: Subject, standing: Standing) -> Survivor:
-    reason = None if standing.crash else _reason(subject, standing, seed=runner.settings.seed)
+def _below(runner: Runner, case: Case) -> list[Case]:
+    """The parts of a case and theirs that have an audit of their own, leaves first."""
+    found: dict[str, Case] = {}
+    for part in runner.registry.parts(case).values():
+        found.update({below.name: below for below in _below(runner, part)})
+        found[part.name] = part
+    return [part for part in found.values() if "exact" not in part.skips]
+
+
+def _places(runner: Runner, part: Case, known: dict[str, Collection[Place]]) -> Collection[Place]:
+    """Where the operations of a part stand; none of a part that can't be run, as its own audit says."""
+    if part.name not in known:
+        try:
+            known[part.name] = places_of(runner, runner.subject(part))
+        except Exception:  # the author's code
+            known[part.name] = ()
+    return known[part.name]
+
+
+def _survivor(runner: Runner, case: Case, standing: Standing) -> Survivor:
     injected, root = standing.injected, f"{runner.registry.root}/"
-    survivor = Survivor(
+    why = None if standing.reason or standing.crash else explanation(case, injected)
+    return Survivor(
         where=injected.where.removeprefix(root),
         primitive=injected.primitive,
         occurrence=injected.occurrence,
         kind=injected.fault.kind,
         description=injected.fault.description,
         tried=standing.tried,
-        verdict="equivalent" if reason else "unresolved",
-        reason=reason or standing.crash or None,
+        verdict="equivalent" if standing.reason else "explained" if why else "unresolved",
+        reason=standing.reason or why or standing.crash or None,
     )
-    if survivor.verdict == "unresolved" and not standing.crash:
-        for pattern, why in subject.case.survivors.items():
-            if _matches(survivor, pattern):
-                return survivor.model_copy(update={"verdict": "explained", "reason": why})
-    return survivor
 
 
-def _matches(survivor: Survivor, pattern: str) -> bool:
-    """Whether a case's explanation means a survivor; lines move, so they take no part."""
-    file = survivor.where.rpartition(":")[0].rpartition("/")[2]
-    return fnmatch.fnmatchcase(f"{file}: {survivor.primitive}: {survivor.description}", pattern)
-
-
-def _reason(subject: Subject, standing: Standing, *, seed: int) -> str | None:
-    """The first reason that holds in every trace looked at; None where there is none."""
-    traces: dict[str, tuple[Example, Injected]] = {}
-    for example, injected in standing.seen:
-        traces.setdefault(example.shape_key, (example, injected))
-    left: list[str] | None = None
-    for example, injected in spaced(list(traces.values())):
-        evaluation = subject.follow(example).evaluation
-        holding = [
-            claim.why
-            for claim in claims(evaluation.program, injected)
-            if (left is None or claim.why in left) and adversary.holds(claim, injected, evaluation, seed=seed)
-        ]
-        if not holding:
-            return None
-        left = holding
-    return left[0] if left else None
-
-
-def spaced(traces: Sequence[tuple[Example, Injected]]) -> list[tuple[Example, Injected]]:
-    """`TRACES` of them, from the first to the last."""
-    step = max(1.0, len(traces) / TRACES)
-    return [traces[int(number * step)] for number in range(min(TRACES, len(traces)))]
+def _stale(case: Case, survivors: Iterable[Injected]) -> tuple[str, ...]:
+    """Explanations of what does not survive any more."""
+    left = list(survivors)
+    return tuple(pattern for pattern in case.survivors if not any(means(pattern, injected) for injected in left))

@@ -1,5 +1,6 @@
 """What an audit found, ready for JSON and for the terminal."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -37,7 +38,9 @@ class Layer(Model):
     """One case under fault injection. `late`: caught, but only by examples beyond those that its check judges.
 
     `missed` are parameters of which a perturbed element went unseen, `stale` the case's explanations of survivors that
-    there are none of, `closed` loops and branches whose bodies were not entered. `trouble`: why there was no audit.
+    there are none of, `elsewhere` parts -> how many operations stand in them and get their faults there (one for each
+    way to reach it, however many layers take that way), `closed` loops and branches whose bodies were not entered.
+    `trouble`: why there was no audit.
     """
 
     case: str
@@ -47,6 +50,7 @@ class Layer(Model):
     survivors: tuple[Survivor, ...] = ()
     parameters: int = 0
     missed: tuple[str, ...] = ()
+    elsewhere: Mapping[str, int] = Field(default_factory=dict[str, int])
     closed: int = 0
     stale: tuple[str, ...] = ()
     examples: int = 0

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from parity.canary import STILL, Canary, dead, described, heard, visible
 from parity.case import Case, Json
 from parity.error import exact_error, measure, same_form
 from parity.errors import BadInput, OutputMismatch
@@ -30,7 +31,8 @@ class Layers:
     """Judges a whole model at each place that a case answers for, while the reference runs.
 
     Traces and compilations are shared by the layers of a stack. The reference's exact module at a place is the
-    submodule of the whole, so it is that very layer.
+    submodule of the whole, so it is that very layer. The first place that passes is asked again with a fault in it, as
+    the run's canary.
 
     Args:
         reference: the whole in float32, filled.
@@ -53,6 +55,7 @@ class Layers:
         self.reference, self.truth, self.leaves = reference, truth, leaves
         self.places = places(registry, whole, reference.types)
         self.visited: set[str] = set()
+        self.canary: Canary | None = None
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._made: dict[Any, Any] = {}
 
@@ -95,9 +98,23 @@ class Layers:
         started = time.monotonic()
         tally = self._tally(place.case, "exact")
         theirs = submodule(self.truth, place.path, place.case.ignores).run(widened(given))
+        wide = widened(accepted)
+        self._hold(
+            tally,
+            place,
+            name,
+            theirs,
+            lambda: self._trace(place.case, wide).run(self._leaves(place, "float64"), wide),
+        )
+        if self.canary is None and tally.status == "passed":
+            self.canary = self._sing(place, name, theirs, wide)
+        tally.seconds += time.monotonic() - started
+        return theirs
+
+    def _hold(self, tally: Tally, place: Place, name: str, theirs: Outputs, make: Callable[[], Outputs]) -> None:
+        """Judge what a port makes, both sides exact."""
         try:
-            wide = widened(accepted)
-            ours = self._trace(place.case, wide).run(self._leaves(place, "float64"), wide)
+            ours = make()
             same_form(theirs, ours)
             tally.add(exact_error(theirs, ours), place.path, name, self.tolerances)
         except OutputMismatch as error:
@@ -106,8 +123,18 @@ class Layers:
             raise
         except Exception as error:
             tally.trouble("error", crash(error), place.path, name)
-        tally.seconds += time.monotonic() - started
-        return theirs
+
+    def _sing(self, place: Place, name: str, theirs: Outputs, wide: Mapping[str, Any]) -> Canary:
+        """Inject a fault that moves an output far, and see this run's own way of judging reject it."""
+        followed = self._trace(place.case, wide).follow(self._leaves(place, "float64"), wide)
+        found = next(visible(followed, seed=0), None)
+        if found is None:
+            return dead(place.case, STILL)
+        injected, outputs = found
+        tally = Tally(place.case.name, CHECKS["exact"], "exact")
+        self._hold(tally, place, name, theirs, lambda: outputs)
+        rejected = tally.status == "failed"
+        return heard(place.case, described(injected, self.registry), rejected=rejected, message=tally.message)
 
     def _float32(
         self, place: Place, name: str, accepted: Mapping[str, Any], theirs: Outputs, exact: Outputs

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from parity.canary import SILENT, Canary
 from parity.case import Case, Json, Suite
 from parity.checkpoint import Checkpoint, fit, open_folder
 from parity.errors import BadInput, WeightMapError
@@ -77,17 +78,20 @@ def run(
     said = read_text(text) if text else None
     opened = open_checkpoint(workspace, port, path)
     results: list[Result] = []
-    interrupted = False
+    interrupted, sung = False, list[Canary]()
     notes = list(_notes(workspace, opened))
     try:
         with cache.persistent(), one_thread() if _is_tiny(opened) else contextlib.nullcontext():
-            for result in _results(workspace, opened, said, str(text), hooks or Hooks(), notes):
+            for result in _results(workspace, opened, said, str(text), hooks or Hooks(), notes, sung):
                 results.append(result)
     except KeyboardInterrupt:
         interrupted = True
         notes.insert(0, "interrupted: not all of the checkpoint's checks were run")
+    results += [canary.result for canary in sung if canary.result]
+    notes += [] if sung else [SILENT]
     gathered = gather(results, parts=parts(workspace.registry), seed=0, not_checked=notes)
-    return gathered.model_copy(update={"interrupted": interrupted})
+    said = sung[0].said if sung else None
+    return gathered.model_copy(update={"interrupted": interrupted, "canary": said})
 
 
 def open_checkpoint(workspace: Workspace, port: str, path: Path) -> Opened:
@@ -118,9 +122,15 @@ def open_checkpoint(workspace: Workspace, port: str, path: Path) -> Opened:
 
 
 def _results(
-    workspace: Workspace, opened: Opened, text: str | None, source: str, hooks: Hooks, notes: list[str]
+    workspace: Workspace,
+    opened: Opened,
+    text: str | None,
+    source: str,
+    hooks: Hooks,
+    notes: list[str],
+    sung: list[Canary],
 ) -> Iterator[Result]:
-    """Every result, as it is found."""
+    """Every result, as it is found; what was not looked at, and the canary, are added to the two lists."""
     suite, whole, config = opened.suite, opened.whole, opened.config
     encode = opened.checkpoint.encode or encoder(opened.checkpoint.path)
     vocab = int(config["vocab_size"])
@@ -169,6 +179,7 @@ def _results(
         raise
     exact, ours = outputs[-1]
     results = list(layers.results())
+    sung += [layers.canary] if layers.canary else []
     if ours:
         steps = slice(prompts["input_ids"].shape[1] - 1, None)
         results.append(

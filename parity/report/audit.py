@@ -24,6 +24,8 @@ def render(audit: Audit, *, width: int = 80, color: bool = False) -> str:
             print_as_is(console, Text(f"\n{layer.case}: {layer.trouble}", style="bold red"))
         for path in layer.missed:
             print_as_is(console, Text(f"\n{layer.case}: no example shows parameter `{path}` perturbed", "bold red"))
+        if layer.elsewhere:
+            print_as_is(console, Text(f"\n{indented(_elsewhere(audit, layer), width)}"))
         if layer.closed:
             said = f"{layer.case}: {layer.closed} loops or branches got faults of their results only"
             print_as_is(console, Text(f"\n{said}"))
@@ -72,6 +74,15 @@ def _survivors(console: Console, layer: Layer, verdict: str, width: int) -> None
         said = "; ".join(dict.fromkeys(f"{s.primitive}: {s.description}" for s in survivors))
         lines = [f"  {where}  {said}", *([f"      {reason}"] if reason else [])]
         print_as_is(console, Text("\n".join(indented(line, width) for line in lines)))
+
+
+def _elsewhere(audit: Audit, layer: Layer) -> str:
+    """Which parts hold the faults of the operations that have none here, and whether this run injected them."""
+    here = {other.case for other in audit.layers if not other.trouble}
+    parts = [
+        f"{name} ({count}{'' if name in here else ', not in this run'})" for name, count in layer.elsewhere.items()
+    ]
+    return f"{layer.case}: operations that get their faults in the part they stand in: {', '.join(parts)}"
 
 
 def _percent(layer: Layer) -> str:

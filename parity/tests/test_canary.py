@@ -96,6 +96,14 @@ def test_a_port_that_cannot_be_run_has_no_canary(tmp_path: Path) -> None:
     assert canary.sing(gain.runner(), [gain.case(skips={"exact": "why"})]) is None
 
 
+def test_a_run_without_a_fault_of_its_own_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among what was not checked, with nothing in its place."""
+    monkeypatch.setattr(canary, "sing", lambda *args: None)
+    results = checked(toy.write(tmp_path / "root"))
+    assert (results.canary, results.exit_status) == (None, 0)
+    assert canary.SILENT in results.not_checked
+
+
 def test_it_costs_less_than_half_a_second() -> None:
     """Of one core, with what the checks will use anyway already built."""
     case = gain.case()

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from parity.faults import Injected, claims, every, perturbed
+from parity.faults import Injected, claims, every, owner, perturbed, places
 from parity.faults.every import ALIKE
 from parity.faults.values import PICKS, to_bfloat16
 from parity.ideal.program import Program, trace
@@ -101,6 +101,7 @@ def test_one_live_element_is_perturbed_wherever_it_lies_in_memory() -> None:
     assert after[1, 1] == 4.0 * 1.001
     assert np.count_nonzero(perturbed(np.zeros(3), PICKS["last"])) == 1
     assert perturbed(np.array([3, 0]), PICKS["largest"]).tolist() == [4, 0]
+    assert perturbed(np.array([3, 0]), PICKS["last"]).tolist() == [3, 1]
     assert perturbed(np.array([True, True]), PICKS["last"]).sum() == 1
 
 
@@ -136,6 +137,54 @@ def test_a_shift_under_a_softmax_is_explained_and_anything_else_is_not() -> None
     assert explained == {"reduce_max", "max", "broadcast_in_dim", "stop_gradient"}
     unexplained = {fault.primitive for fault in elements if not reasons(evaluation, fault)}
     assert {"sub", "exp", "reduce_sum", "div"} <= unexplained
+
+
+def test_a_shift_under_a_softmax_s_logarithm_is_explained_and_anything_else_is_not() -> None:
+    """Whatever is subtracted from a whole row, as long as the exponential does not overflow."""
+    evaluation, faults = found(lambda x: jax.nn.log_softmax(x), X)
+    explained = {(f.primitive, f.fault.description) for f in faults if reasons(evaluation, f)}
+    assert {("reduce_max", "reduce_max -> reduce_min"), ("sub", "sub -> add")} <= explained
+    assert not {name for name, _ in explained} & {"exp", "log", "reduce_sum"}
+
+
+def test_a_row_that_counts_for_nothing_is_explained_and_the_others_are_not() -> None:
+    """The last position predicts nothing, whatever is looked up there."""
+
+    def loss(logits: Any, labels: Any) -> Any:
+        following = jnp.pad(labels[1:], (0, 1), constant_values=-100)
+        logs = jnp.exp(logits).at[jnp.arange(3), following].get(mode="fill", wrap_negative_indices=False)
+        return jnp.where(following != -100, logs, 0).sum()
+
+    evaluation, faults = found(loss, X[0], np.array([0, 2, 1]))
+    elements = {f.fault.detail.split()[-1]: f for f in faults if f.primitive == "exp" and f.fault.kind == "element"}
+    assert "it differs only where the other case is taken" in reasons(evaluation, elements["last"])
+    assert reasons(evaluation, elements["largest"]) == []
+
+
+def test_integers_are_tried_as_counters_too() -> None:
+    """A position of -3 that becomes -2 is seen where positions count, and hardly ever among random ones."""
+    evaluation, faults = found(lambda p: jnp.where(p[None] <= p[:, None], 1.0, 2.0), np.array([4, 0, 5, 2]))
+    (largest, *_) = (f for f in faults if f.primitive == "broadcast_in_dim" and f.fault.detail.endswith("largest"))
+    assert reasons(evaluation, largest) == []
+
+
+def test_an_operation_belongs_to_the_part_in_which_the_same_calls_reach_it() -> None:
+    """Its own line is not enough: another caller of the same line is another operation."""
+    inner = {"scale": {(("a:1", "b:2"), "mul")}}
+    assert owner((("a:1", "b:2", "whole:3"), "mul"), inner) == "scale"
+    assert owner((("a:1", "b:2"), "mul"), inner) == "scale"
+    assert owner((("a:1", "b:2", "whole:3"), "add"), inner) is None
+    assert owner((("a:1", "c:4"), "mul"), inner) is None
+    assert owner((("a:1",), "mul"), inner) is None
+
+
+def test_what_is_skipped_gets_no_faults_and_is_not_counted() -> None:
+    """Of one line's operations, those that are left are counted among themselves."""
+    evaluation, _ = found(lambda x: jnp.sin(jnp.cos(jnp.sin(x))), X)
+    program = evaluation.program
+    assert [name for _, name in places(program)] == ["sin", "cos", "sin"]
+    left = list(every(program, skipped=lambda place: place[1] == "sin"))
+    assert {(fault.primitive, fault.occurrence) for fault in left} == {("cos", 0)}
 
 
 def test_a_choice_between_equals_is_explained_only_while_they_are_equal() -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 import jax
 import pytest
+import torch
 from hypothesis import strategies as st
 
 import parity
 from parity.cli import main
-from parity.draw import floats
+from parity.draw import floats, one_of
 from parity.measure import audit
 from parity.measure.audited import Audit, Layer
-from parity.measure.survey import spread
+from parity.measure.examples import Open, further_examples, spread
 from parity.report import audit as report
 from parity.session import Workspace
 from parity.tests import gain, toy
@@ -124,6 +125,28 @@ def test_what_is_inside_a_loop_is_said_not_to_be_entered() -> None:
     assert found.caught == found.injected > 0
 
 
+def test_a_survivor_is_looked_for_in_configurations_like_those_it_stands_in() -> None:
+    """They share what no other one has; what others have too plays no part."""
+
+    def function(config: Any) -> Any:
+        return jax.nn.relu if config["act"] == 9 else lambda x: x
+
+    rare = parity.Case(
+        name="toy/rare",
+        reference=lambda config: torch.relu if config["act"] == 9 else lambda x: x,
+        port=lambda config, dtype, rngs: function(config),
+        configs=st.fixed_dictionaries({"act": one_of(*range(10)), "bias": st.booleans()}),
+        inputs=lambda config, form: st.fixed_dictionaries(
+            {"x": floats((2, 3), scales=(1.0,) if config["bias"] else (1e-14,))}
+        ),
+        pool=1,
+    )
+    met = Open(within=[{"act": 9, "bias": True}], without=[{"act": n, "bias": True} for n in range(9)])
+    subject = gain.runner(rare).subject(rare)
+    configs = [example.config for example in further_examples(gain.runner(rare), subject, [met])]
+    assert {"act": 9, "bias": False} in configs
+
+
 def test_one_seed_gives_one_audit() -> None:
     """But for its seconds."""
     first, second = (layer(blind()).model_copy(update={"seconds": 0.0}) for _ in range(2))
@@ -166,10 +189,21 @@ def test_the_command_audits_a_port(root: Path, capsys: pytest.CaptureFixture[str
     assert main(["audit", "toy", "--examples", "4", "--json", "audit.json"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in out[1:4]] == ["toy/scale", "toy/pair", "all"]
-    assert [entry["case"] for entry in json.loads((root / "audit.json").read_text())["layers"]] == [
-        "toy/scale",
-        "toy/pair",
-    ]
+    scale, pair = json.loads((root / "audit.json").read_text())["layers"]
+    assert (scale["case"], scale["elsewhere"]) == ("toy/scale", {})
+    assert (pair["case"], pair["elsewhere"]) == ("toy/pair", {"toy/scale": 2})
+    assert scale["injected"] > 3
+
+
+@pytest.mark.parametrize(("selection", "told"), [("toy", "toy/scale (2)"), ("pair", "toy/scale (2, not in this run)")])
+def test_what_stands_in_a_part_is_injected_there_and_counted_above(
+    root: Path, capsys: pytest.CaptureFixture[str], selection: str, told: str
+) -> None:
+    """Both layers of the pair come by one way to one product and one broadcast; its parameters are perturbed in it."""
+    assert main(["audit", selection, "--examples", "4"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "toy/pair 0 0 0 0 0 0 - 2/2" in out
+    assert f"toy/pair: operations that get their faults in the part they stand in: {told}" in out
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The pytest plugin, by running pytest: ids, selection, order, failures as blocks, reports, workers."""
 
+import fnmatch
 import json
 import os
 import subprocess
@@ -11,6 +12,10 @@ from typing import Any
 import pytest
 
 import parity.run  # loads torch and jax before `pytester` notes what is loaded: they can't be loaded twice
+from parity import canary
+from parity.checks import exact
+from parity.checks.finding import Finding
+from parity.faults import Injected
 from parity.tests import toy
 
 pytest_plugins = ["pytester"]
@@ -177,6 +182,51 @@ def test_workers_give_the_results_of_one_process(pytester: pytest.Pytester, wron
         if line.startswith("[gw") and "::" in line
     }
     assert len(workers) == 2
+
+
+def test_the_report_says_which_fault_the_run_rejected(pytester: pytest.Pytester, root: Path) -> None:
+    """As `parity check` does."""
+    run(pytester, "-k", "scale and exact", "--parity-report", "here").assert_outcomes(passed=1)
+    said = _results(root / "here" / "results.json")["canary"]
+    assert fnmatch.fnmatchcase(said, "toy/scale, * at cases/toy/port.py:*: rejected")
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "instead", "told"),
+    [
+        (exact, "verdict", lambda *args: Finding(passed=True), "the exact check lets it pass"),
+        (Injected, "changes", lambda self, evaluation: None, "no fault in it moves any output"),
+    ],
+    ids=["passes", "off"],
+)
+def test_a_run_that_does_not_reject_its_own_fault_fails(
+    pytester: pytest.Pytester,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: Any,
+    name: str,
+    instead: Any,
+    told: str,
+) -> None:
+    """Whether the judge lets the canary pass, or it is switched off; once, at the first check that runs."""
+    monkeypatch.setattr(where, name, instead)
+    result = run(pytester, "-k", "exact or float32", "--parity-report", "here")
+    result.assert_outcomes(passed=3, failed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    message = f"the run's own fault was not rejected, so its verdicts mean nothing: *{told}"
+    assert "\ntoy/scale [canary]: the run's own fault was not rejected" in result.stdout.str()
+    (dead,) = (r for r in _results(root / "here" / "results.json")["results"] if r["check"] == "canary")
+    assert (dead["case"], dead["status"]) == ("toy/scale", "failed")
+    assert fnmatch.fnmatchcase(dead["message"], message)
+
+
+def test_a_run_that_had_no_fault_of_its_own_says_so(
+    pytester: pytest.Pytester, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among what was not checked."""
+    monkeypatch.setattr(canary, "sing", lambda *args: None)
+    run(pytester, "-k", "scale and exact", "--parity-report", "here").assert_outcomes(passed=1)
+    assert canary.SILENT in _results(root / "here" / "results.json")["not_checked"]
 
 
 def _process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,8 @@ import parity
 from parity import real, session
 from parity.case import Case
 from parity.checkpoint import SINGLE
+from parity.error import Error
+from parity.faults import Injected
 from parity.reference import one_thread
 from parity.registry import discover
 from parity.tests import tiny
@@ -168,6 +170,30 @@ def test_a_wrong_rule_shows_in_its_layer(saved: Path, tmp_path: Path, with_rules
     assert statuses(results, "transfer") == {"llama/causal_lm": "passed"}
     assert {name for name, status in statuses(results, "exact").items() if status == "failed"} == {"llama/attention"}
     assert "\nllama/attention [checkpoint:exact]: at `model.layers.0.self_attn`, on the text: rtol " in ran.out
+
+
+def test_a_run_on_a_checkpoint_rejects_a_fault_of_its_own(saved: Path) -> None:
+    """In the first place that passes; the report says which."""
+    ran = tiny.check(saved)
+    assert ran.status == 0
+    assert "canary: llama/embedding, " in ran.out
+    assert ": rejected" in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize("off", [False, True], ids=["passes", "off"])
+def test_a_run_on_a_checkpoint_that_does_not_has_failed(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: bool
+) -> None:
+    """Whether what judges it sees no error anywhere, or nothing is injected."""
+    if off:
+        monkeypatch.setattr(Injected, "changes", lambda self, evaluation: None)
+    else:
+        monkeypatch.setattr(sys.modules["parity.real.layers"], "exact_error", lambda *args: Error({"rtol": 0.0}))
+    ran = tiny.check(saved, "--json", str(tmp_path / "dead.json"))
+    results = found(ran, tmp_path / "dead.json")
+    assert ran.status == 1
+    assert [(r["case"], r["check"]) for r in results if r["status"] == "failed"] == [("llama/embedding", "canary")]
+    assert "the run's own fault was not rejected, so its verdicts mean nothing: " in results[-1]["message"]
 
 
 def test_a_map_that_does_not_fit_ends_with_the_transfer(saved: Path, with_rules: Any) -> None:

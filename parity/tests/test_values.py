@@ -210,6 +210,14 @@ def test_positions_of_every_form() -> None:
     assert 0 <= anywhere.min() < anywhere.max() < 35
 
 
+@pytest.mark.parametrize("form", ["arange", "packed", "rows", "random"])
+def test_positions_may_start_below_zero(form: str) -> None:
+    """In every form; a model is asked for them as for any others."""
+    found = Positions(shape=(4, 6), seed=1, form=form, start=-3).array(np.float32)
+    assert found.min() < 0
+    assert -3 <= found.min() <= found.max() < 6
+
+
 def test_waves_of_one_seed_are_one_turn() -> None:
     """Cosine and sine of one seed belong to the same angles, whose first half is repeated."""
     cos = Waves(shape=(2, 3, 8), seed=4, of="cos").array(np.float64)

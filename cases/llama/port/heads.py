@@ -85,12 +85,14 @@ def keep(x_BLD: jax.Array, positions: int | jax.Array) -> jax.Array:
             boolean mask [B, L], which flattens the result to [P, D] and cannot be traced.
 
     Returns:
-        [B, P, D]; NaN for a position outside the sequence, where the reference raises.
+        [B, P, D]; NaN for a position outside the sequence, where the reference raises. As in the reference, [P] may
+        count from the end, with negative numbers, and [B, P] may not.
     """
     if isinstance(positions, int):
         return x_BLD[:, -positions:]
     if positions.dtype == bool:
         return x_BLD[positions] if positions.ndim == 2 else x_BLD[:, positions]
     if positions.ndim == 2:
-        return jnp.take_along_axis(x_BLD, positions[..., None], axis=1)
+        row_B1 = jnp.arange(x_BLD.shape[0])[:, None]
+        return x_BLD.at[row_B1, positions].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
     return jnp.take(x_BLD, positions, axis=1)

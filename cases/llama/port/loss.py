@@ -26,9 +26,10 @@ def causal_lm_loss(
     wide_BLV = logits_BLV.astype(jnp.promote_types(logits_BLV.dtype, jnp.float32))
     next_BL = jnp.pad(labels_BL[:, 1:], ((0, 0), (0, 1)), constant_values=IGNORED)
     counted_BL = next_BL != IGNORED
-    inside_BL = jnp.where(next_BL < 0, logits_BLV.shape[-1], next_BL)  # a negative index would count from the end
-    chosen_BL1 = jnp.where(counted_BL, inside_BL, 0)[..., None]
     logs_BLV = jax.nn.log_softmax(wide_BLV, axis=-1)
-    log_BL = jnp.take_along_axis(logs_BLV, chosen_BL1, axis=-1, mode="fill")[..., 0]
+    B, L = next_BL.shape
+    row_B1, place_L = jnp.arange(B)[:, None], jnp.arange(L)
+    chosen_BL = logs_BLV.at[row_B1, place_L, next_BL]
+    log_BL = chosen_BL.get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
     total = -jnp.sum(jnp.where(counted_BL, log_BL, 0))
     return total / (jnp.sum(counted_BL) if num_items_in_batch is None else num_items_in_batch)
