@@ -4,9 +4,9 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportAttributeAccessIssue=false, reportPrivateImportUsage=false
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -238,6 +238,19 @@ def locate(tracebacks: Sequence[Any], *, keep: Callable[[str], bool] | None = No
         tracebacks: of the equation, then of the calls it was inlined from.
         keep: tells which file names count; by default all outside of jax, flax and this package's own tracing.
     """
+    return next((f"{frame.file}:{frame.line}" for frame in frames_of(tracebacks, keep=keep)), "unknown")
+
+
+class Frame(NamedTuple):
+    """A line of the port that was under way when an equation was traced."""
+
+    code: Any
+    file: str
+    line: int
+
+
+def frames_of(tracebacks: Sequence[Any], *, keep: Callable[[str], bool] | None = None) -> Iterator[Frame]:
+    """The frames outside jax and flax that asked for an equation, innermost first; see `locate`."""
     wanted = keep or _is_port
     for traceback in tracebacks:
         if traceback is None:
@@ -247,8 +260,7 @@ def locate(tracebacks: Sequence[Any], *, keep: Callable[[str], bool] | None = No
             if code.co_filename.endswith("partial_eval.py") and code.co_name.startswith("trace_to_jaxpr"):
                 break
             if wanted(code.co_filename):
-                return f"{code.co_filename}:{traceback.code_addr2line(code, lasti)}"
-    return "unknown"
+                yield Frame(code, code.co_filename, traceback.code_addr2line(code, lasti))
 
 
 _LIBRARIES = tuple(f"/site-packages/{name}/" for name in ("jax", "jaxlib", "flax", "numpy"))

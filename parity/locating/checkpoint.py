@@ -1,0 +1,91 @@
+"""The search on a real checkpoint, one layer of each side in memory at a time."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parity.located import Located
+from parity.locating.parts import Parts
+from parity.locating.run import Progress, check_dtype, report
+from parity.locating.walk import Setting, walk
+from parity.port import cache
+from parity.real.inputs import LEAST, read_text, text_set
+from parity.real.run import Opened, is_tiny, open_checkpoint, transfer_plan
+from parity.reference import one_thread
+from parity.reference.gguf import encoder
+from parity.reference.streamed import streamed
+from parity.session import Workspace
+
+Array = npt.NDArray[Any]
+Read = Callable[[str], Array]
+
+
+def locate_checkpoint(
+    workspace: Workspace,
+    port: str,
+    path: Path,
+    *,
+    text: Path | None = None,
+    dtype: str = "float64",
+    backward: bool = False,
+    progress: Progress = lambda done, asked: None,
+) -> Located:
+    """Locate on a checkpoint that reads a text.
+
+    Args:
+        workspace: the root's cases and tolerances.
+        port: the name of a suite.
+        path: a Hugging Face folder, or a .gguf file.
+        text: a file to read instead of the suite's own text; its first `LEAST` tokens count.
+        dtype: one of `parity.locating.run.DTYPES`.
+        backward: walk the cotangents from the outputs down instead; in float64.
+        progress: called with the places done, and how many there are.
+
+    Raises:
+        BadInput: the checkpoint or the text can't be used.
+        WeightMapError: its weights can't be transferred.
+    """
+    started = time.monotonic()
+    check_dtype(dtype)
+    said = read_text(text) if text else None
+    opened = open_checkpoint(workspace, port, path)
+    with cache.persistent(), one_thread() if is_tiny(opened) else contextlib.nullcontext():
+        inputs = _inputs(opened, said, str(text))
+        setting = _setting(workspace, opened, dtype)
+        places = walk(setting, inputs, progress=progress)
+        found = report(setting, inputs, places, workspace.registry.root)
+    told = f"the first {inputs['input_ids'].shape[1]} tokens of {text or 'the port' + chr(39) + 's own text'}"
+    seconds = round(time.monotonic() - started, 3)
+    return found.model_copy(update={"checkpoint": str(path), "inputs": told, "seconds": seconds})
+
+
+def leaves_of_checkpoint(workspace: Workspace, opened: Opened) -> Read:
+    """What gives a parameter of the port by path, read from the checkpoint each time; KeyError where there is none."""
+    moves = {target: move for move in transfer_plan(workspace, opened).moves for target in move.targets}
+
+    def read(path: str) -> Array:
+        move = moves[path]
+        return move.forward(opened.tensor)[move.targets.index(path)]
+
+    return read
+
+
+def _setting(workspace: Workspace, opened: Opened, dtype: str) -> Setting:
+    whole, config = opened.whole, opened.config
+    parts = Parts(workspace.registry, whole, config, dtype=dtype, leaf=leaves_of_checkpoint(workspace, opened))
+    truth = None
+    if parts.is_real:
+        truth = streamed(whole, config, lambda name: opened.tensor(name).astype(dtype), dtype="float64")
+    return Setting(streamed(whole, config, opened.tensor, dtype=dtype), parts, workspace.tolerances.beyond(), truth)
+
+
+def _inputs(opened: Opened, text: str | None, source: str) -> dict[str, Any]:
+    encode = opened.checkpoint.encode or encoder(opened.checkpoint.path)
+    own = opened.suite.text if text is None else text
+    read = text_set(encode, own, "the port's own text" if text is None else source, int(opened.config["vocab_size"]))
+    return {**read, "input_ids": np.ascontiguousarray(read["input_ids"][:, :LEAST])}
