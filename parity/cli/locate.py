@@ -49,8 +49,7 @@ def locate(
     if checkpoint is not None and example is not None:
         raise BadInput("--example is a drawn one: it needs no --checkpoint")
     tell(f"locating in {port}")
-    options = {"text": text, "dtype": dtype, "backward": backward, "seed": seed, "example": example}
-    found = search(port, checkpoint=checkpoint, **options)
+    found = search(port, checkpoint=checkpoint, text=text, dtype=dtype, backward=backward, seed=seed, example=example)
     stream = sys.stderr if json == "-" else sys.stdout
     say(report.render(found, width=width(), color=color(stream)), stream)
     if json:

@@ -10,18 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.located import Located
+from parity.locating.backward import pulled
 from parity.locating.parts import Parts
-from parity.locating.run import Progress, check_dtype, report
-from parity.locating.walk import Setting, walk
+from parity.locating.run import check_dtype, report
+from parity.locating.walk import Progress, Setting, alone
 from parity.port import cache
 from parity.real.inputs import LEAST, read_text, text_set
 from parity.real.run import Opened, is_tiny, open_checkpoint, transfer_plan
-from parity.reference import one_thread
+from parity.reference import build, one_thread
 from parity.reference.gguf import encoder
 from parity.reference.streamed import streamed
 from parity.session import Workspace
 
 Array = npt.NDArray[Any]
+BACKWARD = 64  # tokens of a text that is also walked backward: all activations are kept then
 Read = Callable[[str], Array]
 
 
@@ -51,14 +53,16 @@ def locate_checkpoint(
         WeightMapError: its weights can't be transferred.
     """
     started = time.monotonic()
-    check_dtype(dtype)
+    check_dtype(dtype, backward=backward)
     said = read_text(text) if text else None
     opened = open_checkpoint(workspace, port, path)
     with cache.persistent(), one_thread() if is_tiny(opened) else contextlib.nullcontext():
-        inputs = _inputs(opened, said, str(text))
-        setting = _setting(workspace, opened, dtype)
-        places = walk(setting, inputs, progress=progress)
-        found = report(setting, inputs, places, workspace.registry.root)
+        inputs = _inputs(opened, said, str(text), most=BACKWARD if backward else LEAST)
+        setting = _setting(workspace, opened, dtype, backward=backward)
+        search = pulled if backward else alone
+        found = report(
+            setting, inputs, search(setting, inputs, progress=progress), workspace.registry.root, backward=backward
+        )
     told = f"the first {inputs['input_ids'].shape[1]} tokens of {text or 'the port' + chr(39) + 's own text'}"
     seconds = round(time.monotonic() - started, 3)
     return found.model_copy(update={"checkpoint": str(path), "inputs": told, "seconds": seconds})
@@ -75,17 +79,22 @@ def leaves_of_checkpoint(workspace: Workspace, opened: Opened) -> Read:
     return read
 
 
-def _setting(workspace: Workspace, opened: Opened, dtype: str) -> Setting:
+def _setting(workspace: Workspace, opened: Opened, dtype: str, *, backward: bool) -> Setting:
+    """Both sides; for gradients the reference is in memory as a whole."""
     whole, config = opened.whole, opened.config
     parts = Parts(workspace.registry, whole, config, dtype=dtype, leaf=leaves_of_checkpoint(workspace, opened))
     truth = None
+    if backward:
+        reference = build(whole, config, dtype=dtype)
+        reference.fill({name: opened.tensor(name).astype(dtype) for name in opened.names})
+        return Setting(reference, parts, workspace.tolerances.beyond())
     if parts.is_real:
         truth = streamed(whole, config, lambda name: opened.tensor(name).astype(dtype), dtype="float64")
     return Setting(streamed(whole, config, opened.tensor, dtype=dtype), parts, workspace.tolerances.beyond(), truth)
 
 
-def _inputs(opened: Opened, text: str | None, source: str) -> dict[str, Any]:
+def _inputs(opened: Opened, text: str | None, source: str, *, most: int) -> dict[str, Any]:
     encode = opened.checkpoint.encode or encoder(opened.checkpoint.path)
     own = opened.suite.text if text is None else text
     read = text_set(encode, own, "the port's own text" if text is None else source, int(opened.config["vocab_size"]))
-    return {**read, "input_ids": np.ascontiguousarray(read["input_ids"][:, :LEAST])}
+    return {**read, "input_ids": np.ascontiguousarray(read["input_ids"][:, :most])}

@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,15 @@ from parity.errors import BadInput
 from parity.located import Culprit, Located
 from parity.located import Place as Told
 from parity.locating import drawn
+from parity.locating.backward import Pulled, pulled, told_backward
 from parity.locating.culprit import explain
-from parity.locating.walk import Setting, culprits, walk
+from parity.locating.walk import Alone, Progress, Setting, alone, culprits, together
 from parity.port import cache
 from parity.reference import one_thread
 from parity.session import Workspace
 
 DTYPES = ("float64", "float32", "bfloat16", "float16", "rounded:bfloat16", "rounded:float16")
 EXAMPLES = 6  # drawn, until one shows a divergence
-Progress = Callable[[int, int], None]
 
 
 def locate_drawn(
@@ -52,32 +52,33 @@ def locate_drawn(
     """
     started = time.monotonic()
     port, case = whole_of(workspace, name)
-    check_dtype(dtype)
-    found: Located | None = None
-    tolerances = workspace.tolerances.beyond()
+    check_dtype(dtype, backward=backward)
+    tolerances, root = workspace.tolerances.beyond(), workspace.registry.root
     with cache.persistent(), one_thread():
-        tried = 0
-        for each in [example] if example else drawn.examples(case, seed=seed, count=count):
-            tried += 1
+        asked = [example] if example else list(drawn.examples(case, seed=seed, count=count))
+        for number, each in enumerate(asked, 1):
             setting = drawn.setting(workspace.registry, tolerances, case, each, dtype=dtype)
             inputs = drawn.inputs(each, dtype)
-            found = report(setting, inputs, walk(setting, inputs, progress=progress), workspace.registry.root)
-            if found.culprits:
-                break
-    assert found is not None
-    told = f"drawn example {tried}: {_said(each)}" if not example else f"the given example: {_said(example)}"
-    return found.model_copy(
-        update={"port": port, "seed": seed, "inputs": told, "seconds": round(time.monotonic() - started, 3)}
-    )
+            found = (pulled if backward else alone)(setting, inputs, progress=progress)
+            if not found.passed or number == len(asked):
+                told = f"{'the given example' if example else f'drawn example {number}'}: {_said(each)}"
+                made = report(setting, inputs, found, root, backward=backward)
+                seconds = round(time.monotonic() - started, 3)
+                return made.model_copy(update={"port": port, "seed": seed, "inputs": told, "seconds": seconds})
+    raise BadInput(f"{case.name} draws no example")
 
 
-def report(setting: Setting, inputs: Mapping[str, Any], places: tuple[Told, ...], root: Path) -> Located:
+def report(
+    setting: Setting, inputs: Mapping[str, Any], found: Alone | Pulled, root: Path, *, backward: bool = False
+) -> Located:
     """What was found on one set of inputs, with every culprit explained."""
+    places = told_backward(setting, found) if isinstance(found, Pulled) else together(setting, inputs, found)
     guilty = culprits(places)
-    explained = explain(setting, inputs, guilty, root) if guilty else {}
+    explained = {} if backward else explain(setting, inputs, guilty, root)
     return Located(
         port=setting.parts.whole.port_name,
         dtype=setting.parts.dtype,
+        backward=backward,
         environment=describe(),
         places=places,
         culprits=tuple(
@@ -121,8 +122,10 @@ def whole_of(workspace: Workspace, name: str) -> tuple[str, Case]:
     return cases[0].port_name, cases[0]
 
 
-def check_dtype(dtype: str) -> None:
+def check_dtype(dtype: str, *, backward: bool) -> None:
     """Refuse a dtype that there is no arithmetic for; raises BadInput."""
+    if backward and dtype != "float64":
+        raise BadInput(f"--backward compares gradients in exact arithmetic: no --dtype {dtype}")
     if dtype not in DTYPES:
         raise BadInput(f"--dtype {dtype}: one of {', '.join(DTYPES)}")
 

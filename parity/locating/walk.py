@@ -21,6 +21,7 @@ from parity.tolerance import Tolerances
 Array = npt.NDArray[Any]
 Outputs = Mapping[str, Array]
 Key = tuple[str, int]
+Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,49 +48,80 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True)
 class Visited:
-    """One call of a place: how it was judged on the reference's inputs, and what it was given."""
+    """One call of a place: how it was judged on the reference's inputs."""
 
     place: Place
     call: int
     judged: Judged
     own_error: float | None
-    inherited: float | None = None
 
 
-def walk(
-    setting: Setting, inputs: Mapping[str, Any], *, progress: Callable[[int, int], None] = lambda done, asked: None
-) -> tuple[Located, ...]:
-    """Judge every part of the port, in order of execution, and measure what it inherits.
+@dataclasses.dataclass(frozen=True)
+class Alone:
+    """Every part on the reference's inputs.
 
-    The free run has the port's parts one after another, wired as the reference wires them: each gets what those before
-    it made, and a part that the port does not have is bridged by the reference's own.
+    Attributes:
+        visited: by path and call, in order of execution.
+        kept: what each was given, and what the reference made of it; not for the spine.
+    """
+
+    visited: Mapping[Key, Visited]
+    kept: Mapping[Key, tuple[Any, Outputs]]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no part fails."""
+        return all(visited.judged.passed for visited in self.visited.values())
+
+
+def alone(setting: Setting, inputs: Mapping[str, Any], *, progress: Progress = lambda done, asked: None) -> Alone:
+    """Judge every part of the port on what the reference gives it.
 
     Args:
         setting: both sides.
         inputs: of the whole, in the arithmetic of both.
         progress: called with the places done, and how many there are.
     """
-    found, kept = _alone(setting, inputs, progress)
-    inherited = _freely(setting, inputs, found, kept, progress)
-    stand = standings([(visited.place.path, visited.judged.passed) for visited in found.values()])
-    told: list[Located] = []
-    for key, visited in found.items():
-        path, call = key
-        told.append(
-            Located(
-                path=path,
-                case=visited.place.case.name,
-                call=call,
-                layer=layer_of(path),
-                own=visited.judged.used,
-                own_error=visited.own_error,
-                inherited=inherited.get(key),
-                status=stand[path] if not visited.judged.passed else "passed",
-                message=visited.judged.message,
-            )
+    known, calls = setting.places, Counter[str]()
+    found: dict[Key, Visited] = {}
+    kept: dict[Key, tuple[Any, Outputs]] = {}
+    spine = set(_spine(known))
+
+    def visit(path: str, given: dict[str, Any], theirs: Outputs) -> None:
+        key = path, calls[path]
+        calls[path] += 1
+        found[key] = _judged(setting, known[path], key[1], given, theirs)
+        if path not in spine:
+            kept[key] = given, theirs
+        progress(len(found), len(known))
+
+    capture(setting.reference, {path: place.case.ignores for path, place in known.items()}, inputs, visit)
+    return Alone(found, kept)
+
+
+def together(setting: Setting, inputs: Mapping[str, Any], found: Alone) -> tuple[Located, ...]:
+    """Every place in order of execution, with what it inherits: the port's parts one after another.
+
+    They are wired as the reference wires them: each gets what those before it made, and a part that the port does not
+    have is bridged by the reference's own.
+    """
+    inherited = _freely(setting, inputs, found)
+    stand = standings((path, visited.judged.passed) for (path, _), visited in found.visited.items())
+    told = [
+        Located(
+            path=path,
+            case=visited.place.case.name,
+            call=call,
+            layer=layer_of(path),
+            own=visited.judged.used,
+            own_error=visited.own_error,
+            inherited=inherited.get((path, call)),
+            status="passed" if visited.judged.passed else stand[path],
+            message=visited.judged.message,
         )
-    bridged = [Located(path=path, status="bridged", layer=layer_of(path)) for path in bridges(setting)]
-    return tuple(told + bridged)
+        for (path, call), visited in found.visited.items()
+    ]
+    return (*told, *(Located(path=path, status="bridged", layer=layer_of(path)) for path in bridges(setting)))
 
 
 def standings(judged: Iterable[tuple[str, bool]]) -> dict[str, Any]:
@@ -136,27 +168,6 @@ def _inner(path: str, paths: Iterable[str]) -> list[str]:
     return [each for each in paths if inside(each, path)]
 
 
-def _alone(
-    setting: Setting, inputs: Mapping[str, Any], progress: Callable[[int, int], None]
-) -> tuple[dict[Key, Visited], dict[Key, tuple[Any, Outputs]]]:
-    """Every part on the reference's inputs; what was given, and for all but the spine what the reference made of it."""
-    known, calls = setting.places, Counter[str]()
-    found: dict[Key, Visited] = {}
-    kept: dict[Key, tuple[Any, Outputs]] = {}
-    spine = set(_spine(known))
-
-    def visit(path: str, given: dict[str, Any], theirs: Outputs) -> None:
-        key = path, calls[path]
-        calls[path] += 1
-        found[key] = _judged(setting, known[path], key[1], given, theirs)
-        if path not in spine:
-            kept[key] = given, theirs
-        progress(len(found), 2 * len(known))
-
-    capture(setting.reference, {path: place.case.ignores for path, place in known.items()}, inputs, visit)
-    return found, kept
-
-
 def _judged(setting: Setting, place: Place, call: int, given: Mapping[str, Any], theirs: Outputs) -> Visited:
     parts = setting.parts
     try:
@@ -178,35 +189,24 @@ def _judged(setting: Setting, place: Place, call: int, given: Mapping[str, Any],
     return Visited(place, call, verdict, normwise(theirs, ours))
 
 
-def _freely(
-    setting: Setting,
-    inputs: Mapping[str, Any],
-    found: Mapping[Key, Visited],
-    kept: Mapping[Key, tuple[Any, Outputs]],
-    progress: Callable[[int, int], None],
-) -> dict[Key, float | None]:
+def _freely(setting: Setting, inputs: Mapping[str, Any], found: Alone) -> dict[Key, float | None]:
     """The error of every place where each part of the port gets what the parts before it made."""
-    known, calls = setting.places, Counter[str]()
-    errors: dict[Key, float | None] = {key: visited.own_error for key, visited in found.items() if key not in kept}
-    parts = setting.parts
+    known, calls, parts = setting.places, Counter[str](), setting.parts
+    errors = {key: visited.own_error for key, visited in found.visited.items() if key not in found.kept}
 
     def visit(path: str, given: dict[str, Any], outputs: Outputs) -> Outputs | None:
         key = path, calls[path]
         calls[path] += 1
-        if key not in kept:
+        if key not in found.kept:
             return None
-        _, theirs = kept[key]
         try:
             ours = parts.run(known[path], parts.accepted(known[path], given))
-        except BadInput:
-            raise
         except Exception:  # said where the part was judged
             return None
-        errors[key] = normwise(theirs, ours)
-        progress(len(found) + len(calls), 2 * len(known))
+        errors[key] = normwise(found.kept[key][1], ours)
         return ours if all(name in ours and ours[name].shape == y.shape for name, y in outputs.items()) else None
 
-    paths = {path: place.case.ignores for path, place in known.items() if any(key[0] == path for key in kept)}
+    paths = {path: place.case.ignores for path, place in known.items() if any(key[0] == path for key in found.kept)}
     capture(setting.reference, paths, inputs, visit)
     return errors
 

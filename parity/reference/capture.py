@@ -15,7 +15,7 @@ from parity.case import Case, Json
 from parity.reference.build import Outputs, Reference, _quiet, arithmetic, array, leaves_of, of, tensor
 
 Array = npt.NDArray[Any]
-Visit = Callable[[str, dict[str, Any], Outputs], Outputs | None]
+Visit = Callable[[str, dict[str, Any], Outputs], Mapping[str, Array] | None]
 
 
 def abstract(case: Case, config: Json) -> Reference:

@@ -59,11 +59,10 @@ def _without_parameters() -> Iterator[None]:
     """Parameters that are registered inside have a shape and no memory."""
     register = nn.Module.register_parameter
 
-    def registered(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        register(module, name, parameter)
-        if parameter is not None and parameter.device != torch.device("meta"):
-            bare = nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
-            module._parameters[name] = bare
+    def registered(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        register(self, name, param)
+        if param is not None and param.device != torch.device("meta"):
+            self._parameters[name] = nn.Parameter(param.detach().to("meta"), requires_grad=param.requires_grad)
 
     nn.Module.register_parameter = registered
     try:

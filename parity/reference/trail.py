@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from parity.reference.build import Reference, _while_running, arithmetic, array
 
@@ -82,7 +83,7 @@ def _closed(module: nn.Module, recorder: _Recorder) -> Iterator[None]:
     def after(_: nn.Module, args: Any, outputs: Any) -> None:
         recorder.depth -= 1
         if not recorder.depth:
-            for x in torch.utils._pytree.tree_leaves(outputs):
+            for x in tree_leaves(outputs):
                 recorder.note(type(module).__name__, x)
 
     handles = module.register_forward_pre_hook(before), module.register_forward_hook(after)

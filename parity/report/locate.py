@@ -12,7 +12,8 @@ Line = tuple[str, str]  # text and style
 LOWEST = -17.0  # decades: below float64's unit roundoff there is nothing
 GUILTY = ("failed", "glue")
 MARKS = {"passed": " ", "failed": "x", "glue": "g", "bridged": "-"}
-SHOWN = 40  # rows of the curves; a deeper model's are thinned out
+SHOWN = 24  # rows of the curves; a deeper model's are thinned out
+FEW = 2  # failing layers that are shown whole
 
 
 def render(found: Located, *, width: int = 80, color: bool = False) -> str:
@@ -101,13 +102,16 @@ def _cut(name: str, width: int) -> str:
 
 
 def _thinned(places: Sequence[Place]) -> Sequence[Place]:
-    """All places where they are few; else the guilty and an even choice of the others."""
+    """All places where they are few; of a deep model its layers, and what is in one that fails."""
     if len(places) <= SHOWN:
         return places
-    step = math.ceil(len(places) / SHOWN)
-    first = next((n for n, place in enumerate(places) if place.status in GUILTY), None)
-    near = range(max(0, first - 3), first + 4) if first is not None else range(0)
-    return [place for n, place in enumerate(places) if n % step == 0 or n in near or n >= len(places) - 3]
+    failing = {place.layer for place in places if place.status in GUILTY}
+    some = failing if len(failing) <= FEW else {min(layer for layer in failing if layer is not None)}
+    return [
+        place
+        for place in places
+        if place.layer is None or place.path.rpartition(".")[2].isdigit() or place.layer in some
+    ]
 
 
 def _name(place: Place) -> str:
