@@ -14,7 +14,7 @@ from parity.error import gradient_error, same_form
 from parity.errors import BadInput, OutputMismatch
 from parity.located import Place as Located
 from parity.locating.judge import Judged
-from parity.locating.walk import Key, Progress, Setting, Visited, bridges, inside, layer_of, said, standings
+from parity.locating.walk import Key, Progress, Setting, Visited, inside, said, told
 from parity.port import traced_pullback
 from parity.real.places import Place
 from parity.reference import Reference, gradients
@@ -44,13 +44,25 @@ class Pulled:
         """Whether no part fails."""
         return all(visited.judged.passed for visited in self.visited.values())
 
+    @property
+    def told(self) -> tuple[Located, ...]:
+        """Every call of a place, in order of the gradient."""
+        return told(self.visited, {key: self.inherited.get(key[0]) for key in self.visited})
 
-def pulled(setting: Setting, inputs: Mapping[str, Any], *, progress: Progress = lambda done, asked: None) -> Pulled:
+
+def pulled(
+    setting: Setting,
+    inputs: Mapping[str, Any],
+    *,
+    above: bool = True,
+    progress: Progress = lambda done, asked: None,
+) -> Pulled:
     """Judge every part's vector-Jacobian product on what the reference gives it, forward and back.
 
     Args:
         setting: both sides, in float64.
         inputs: of the whole.
+        above: judge also what a failing part is part of; that changes no culprit.
         progress: called with the places done, and how many there are.
     """
     known = setting.places
@@ -59,37 +71,20 @@ def pulled(setting: Setting, inputs: Mapping[str, Any], *, progress: Progress = 
     passed = cotangents(setting.reference, paths, inputs, weights)
     found: dict[Key, Visited] = {}
     inherited: dict[str, float] = {}
-    for key in reversed(passed):
-        path, call = key
-        back = passed[key]._replace(cotangents=weights) if not path else passed[key]
+    order = list(reversed(passed)) if above else sorted(passed, key=lambda key: -len(key[0]))  # parts first
+    for path, call in order:
+        if not above and any(inside(each, path) and not one.judged.passed for (each, _), one in found.items()):
+            continue
+        back = passed[path, call]
+        back = back if path else back._replace(cotangents=weights)
         if not back.cotangents or _size(setting, known[path]) > LARGE:
             continue
         judged, error, pair = _judged(setting, known[path], back)
-        found[key] = Visited(known[path], call, judged, error)
+        found[path, call] = Visited(known[path], call, judged, error)
         if not path and pair:
             inherited = _inherited(known, *pair)
         progress(len(found), len(known))
     return Pulled(found, inherited)
-
-
-def told_backward(setting: Setting, found: Pulled) -> tuple[Located, ...]:
-    """Every place in order of the gradient."""
-    stand = standings((path, visited.judged.passed) for (path, _), visited in found.visited.items())
-    told = [
-        Located(
-            path=path,
-            case=visited.place.case.name,
-            call=call,
-            layer=layer_of(path),
-            own=visited.judged.used,
-            own_error=visited.own_error,
-            inherited=found.inherited.get(path),
-            status="passed" if visited.judged.passed else stand[path],
-            message=visited.judged.message,
-        )
-        for (path, call), visited in found.visited.items()
-    ]
-    return (*told, *(Located(path=path, status="bridged", layer=layer_of(path)) for path in bridges(setting)))
 
 
 def drawn_weights(outputs: Outputs) -> dict[str, Array]:

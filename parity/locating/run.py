@@ -13,9 +13,9 @@ from parity.errors import BadInput
 from parity.located import Culprit, Located
 from parity.located import Place as Told
 from parity.locating import drawn
-from parity.locating.backward import Pulled, pulled, told_backward
+from parity.locating.backward import Pulled, pulled
 from parity.locating.culprit import explain
-from parity.locating.walk import Alone, Progress, Setting, alone, culprits, together
+from parity.locating.walk import Alone, Progress, Setting, alone, bridged, culprits, together
 from parity.port import cache
 from parity.reference import one_thread
 from parity.session import Workspace
@@ -72,7 +72,7 @@ def report(
     setting: Setting, inputs: Mapping[str, Any], found: Alone | Pulled, root: Path, *, backward: bool = False
 ) -> Located:
     """What was found on one set of inputs, with every culprit explained."""
-    places = told_backward(setting, found) if isinstance(found, Pulled) else together(setting, inputs, found)
+    places = together(setting, inputs, found) if isinstance(found, Alone) else (*found.told, *bridged(setting))
     guilty = culprits(places)
     explained = {} if backward else explain(setting, inputs, guilty, root)
     return Located(

@@ -73,13 +73,58 @@ class Alone:
         """Whether no part fails."""
         return all(visited.judged.passed for visited in self.visited.values())
 
+    @property
+    def told(self) -> tuple[Located, ...]:
+        """Every call of a place, in order of execution, without what it inherits."""
+        return told(self.visited)
 
-def alone(setting: Setting, inputs: Mapping[str, Any], *, progress: Progress = lambda done, asked: None) -> Alone:
+
+def told(found: Mapping[Key, Visited], inherited: Mapping[Key, float | None] | None = None) -> tuple[Located, ...]:
+    """Calls of places as a report has them."""
+    stand = standings((path, visited.judged.passed) for (path, _), visited in found.items())
+    return tuple(
+        Located(
+            path=path,
+            case=visited.place.case.name,
+            call=call,
+            layer=layer_of(path),
+            own=visited.judged.used,
+            own_error=visited.own_error,
+            inherited=(inherited or {}).get((path, call)),
+            status="passed" if visited.judged.passed else stand[path],
+            message=visited.judged.message,
+        )
+        for (path, call), visited in found.items()
+    )
+
+
+def bridged(setting: Setting) -> tuple[Located, ...]:
+    """The modules that the port has no part for, as a report has them."""
+    return tuple(Located(path=path, status="bridged", layer=layer_of(path)) for path in bridges(setting))
+
+
+def standing_places(setting: Setting, inputs: Mapping[str, Any], places: Iterable[Place]) -> list[Place]:
+    """Those of some places that the reference runs on these inputs."""
+    run: set[str] = set()
+    wanted = {place.path: place for place in places}
+    paths = {path: place.case.ignores for path, place in wanted.items()}
+    capture(setting.reference, paths, inputs, lambda path, given, outputs: run.add(path))
+    return [place for path, place in wanted.items() if path in run]
+
+
+def alone(
+    setting: Setting,
+    inputs: Mapping[str, Any],
+    *,
+    above: bool = True,
+    progress: Progress = lambda done, asked: None,
+) -> Alone:
     """Judge every part of the port on what the reference gives it.
 
     Args:
         setting: both sides.
         inputs: of the whole, in the arithmetic of both.
+        above: judge also what a failing part is part of; that changes no culprit.
         progress: called with the places done, and how many there are.
     """
     known, calls = setting.places, Counter[str]()
@@ -90,6 +135,8 @@ def alone(setting: Setting, inputs: Mapping[str, Any], *, progress: Progress = l
     def visit(path: str, given: dict[str, Any], theirs: Outputs) -> None:
         key = path, calls[path]
         calls[path] += 1
+        if not above and any(inside(each, path) and not one.judged.passed for (each, _), one in found.items()):
+            return
         found[key] = _judged(setting, known[path], key[1], given, theirs)
         if path not in spine:
             kept[key] = given, theirs
@@ -105,23 +152,7 @@ def together(setting: Setting, inputs: Mapping[str, Any], found: Alone) -> tuple
     They are wired as the reference wires them: each gets what those before it made, and a part that the port does not
     have is bridged by the reference's own.
     """
-    inherited = _freely(setting, inputs, found)
-    stand = standings((path, visited.judged.passed) for (path, _), visited in found.visited.items())
-    told = [
-        Located(
-            path=path,
-            case=visited.place.case.name,
-            call=call,
-            layer=layer_of(path),
-            own=visited.judged.used,
-            own_error=visited.own_error,
-            inherited=inherited.get((path, call)),
-            status="passed" if visited.judged.passed else stand[path],
-            message=visited.judged.message,
-        )
-        for (path, call), visited in found.visited.items()
-    ]
-    return (*told, *(Located(path=path, status="bridged", layer=layer_of(path)) for path in bridges(setting)))
+    return (*told(found.visited, _freely(setting, inputs, found)), *bridged(setting))
 
 
 def standings(judged: Iterable[tuple[str, bool]]) -> dict[str, Any]:
