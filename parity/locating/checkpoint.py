@@ -15,7 +15,7 @@ from parity.locating.parts import Parts
 from parity.locating.run import check_dtype, report
 from parity.locating.walk import Progress, Setting, alone
 from parity.port import cache
-from parity.real.inputs import LEAST, read_text, text_set
+from parity.real.inputs import read_text, text_set
 from parity.real.run import Opened, is_tiny, open_checkpoint, transfer_plan
 from parity.reference import build, one_thread
 from parity.reference.gguf import encoder
@@ -23,6 +23,7 @@ from parity.reference.streamed import streamed
 from parity.session import Workspace
 
 Array = npt.NDArray[Any]
+FORWARD = 160  # tokens of a text: it must have more, but every layer is evaluated half a dozen times
 BACKWARD = 64  # tokens of a text that is also walked backward: all activations are kept then
 Read = Callable[[str], Array]
 
@@ -43,7 +44,7 @@ def locate_checkpoint(
         workspace: the root's cases and tolerances.
         port: the name of a suite.
         path: a Hugging Face folder, or a .gguf file.
-        text: a file to read instead of the suite's own text; its first `LEAST` tokens count.
+        text: a file to read instead of the suite's own text; its first `FORWARD` tokens count.
         dtype: one of `parity.locating.run.DTYPES`.
         backward: walk the cotangents from the outputs down instead; in float64.
         progress: called with the places done, and how many there are.
@@ -57,7 +58,7 @@ def locate_checkpoint(
     said = read_text(text) if text else None
     opened = open_checkpoint(workspace, port, path)
     with cache.persistent(), one_thread() if is_tiny(opened) else contextlib.nullcontext():
-        inputs = _inputs(opened, said, str(text), most=BACKWARD if backward else LEAST)
+        inputs = _inputs(opened, said, str(text), most=BACKWARD if backward else FORWARD)
         setting = _setting(workspace, opened, dtype, backward=backward)
         search = pulled if backward else alone
         found = report(
@@ -90,7 +91,8 @@ def _setting(workspace: Workspace, opened: Opened, dtype: str, *, backward: bool
         return Setting(reference, parts, workspace.tolerances.beyond())
     if parts.is_real:
         truth = streamed(whole, config, lambda name: opened.tensor(name).astype(dtype), dtype="float64")
-    return Setting(streamed(whole, config, opened.tensor, dtype=dtype), parts, workspace.tolerances.beyond(), truth)
+    reference = streamed(whole, config, opened.tensor, dtype=dtype)
+    return Setting(reference, parts, workspace.tolerances.beyond(), truth, opened.tensor)
 
 
 def _inputs(opened: Opened, text: str | None, source: str, *, most: int) -> dict[str, Any]:

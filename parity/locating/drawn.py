@@ -50,7 +50,7 @@ def setting(
     if made.is_real:
         held = {name: x.astype(dtype).astype(np.float64) for name, x in parameters.items()}
         truth = subject.filled(example, "float64", held)
-    return Setting(subject.filled(example, dtype, parameters), made, tolerances, truth)
+    return Setting(subject.filled(example, dtype, parameters), made, tolerances, truth, parameters.__getitem__)
 
 
 def inputs(example: Example, dtype: str) -> Mapping[str, Any]:

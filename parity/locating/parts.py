@@ -1,5 +1,6 @@
 """The port's part at each place of a whole model: built once a case, traced once a case and shapes, run on inputs."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -40,6 +41,12 @@ class Parts:
     def build(self, place: Place, dtype: str) -> Port:
         """The port of a place; the same for all places of a case."""
         return self.once(("port", place.case.name, dtype), lambda: build(place.case, self.config, dtype=dtype))
+
+    def exact(self) -> "Parts":
+        """The same parts in exact arithmetic."""
+        made = copy.copy(self)
+        made.dtype, made._made = "float64", {}
+        return made
 
     def run(self, place: Place, inputs: Mapping[str, Any]) -> Outputs:
         """What the part at a place makes of inputs by the port's names, in the arithmetic of `dtype`."""

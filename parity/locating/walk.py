@@ -33,12 +33,14 @@ class Setting:
         parts: the port's side.
         tolerances: the bounds.
         truth: the whole in float64 with the same numbers, where a working dtype is judged.
+        read: gives a parameter of the reference by its name in the whole, for the search for a cause.
     """
 
     reference: Reference
     parts: Parts
     tolerances: Tolerances
     truth: Reference | None = None
+    read: Callable[[str], Array] | None = None
 
     @property
     def places(self) -> dict[str, Place]:
