@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from parity.case import Case, Json
@@ -20,7 +21,7 @@ from parity.tolerance import Tolerances
 
 Array = npt.NDArray[Any]
 Outputs = Mapping[str, Array]
-SECONDS = 30.0  # for the repairs of one culprit; where they are not done by then, nothing is said
+SECONDS = 15.0  # for the repairs of one culprit; where they are not done by then, nothing is said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Suspect:
         inputs: the slots of the port's input arrays -> their names.
         parameters: the reference's parameters at this place, by its own names, in float64.
         wrong: the operation at fault, if it was found.
+        inner: the port's paths of its parts, which pass.
         tolerances: with the bound that judges.
     """
 
@@ -47,6 +49,7 @@ class Suspect:
     inputs: Mapping[int, str]
     parameters: Callable[[], Mapping[str, Array]]
     wrong: Wrong | None
+    inner: tuple[str, ...]
     tolerances: Tolerances
 
     def equal(self, theirs: Outputs, ours: Outputs) -> bool:
@@ -79,18 +82,18 @@ Try = tuple[str, str, Callable[[], bool]]  # a kind, what it says, whether it pa
 def _repaired(suspect: Suspect) -> Iterator[Try]:
     """The port with something put right."""
     followed = suspect.followed
-    named = numbers(suspect.config)
+    named, index = numbers(suspect.config), suspect.wrong.index if suspect.wrong else None
     every = itertools.chain(
-        repairs.of_parameters(followed, named),
+        repairs.of_parameters(followed, named, suspect.inner),
         repairs.of_heads(followed),
         repairs.of_inputs(followed, suspect.inputs),
-        repairs.of_literals(followed, named),
-        repairs.of_factors(followed, suspect.wrong.index if suspect.wrong else None, named),
+        repairs.of_literals(followed, index, named),
+        repairs.of_factors(followed, index, named),
     )
     for repair in every:
 
         def passes(repair: repairs.Repair = repair) -> bool:
-            with contextlib.suppress(Exception):  # a repair that fits no shape is none
+            with contextlib.suppress(Exception), np.errstate(all="ignore"):  # a repair that fits no shape is none
                 return suspect.equal(suspect.theirs, followed.outputs(repair.changes(), after=repair.after))
             return False
 

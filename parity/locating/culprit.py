@@ -14,7 +14,7 @@ from parity.locating.judge import judge
 from parity.locating.operation import Wrong, described, first_wrong
 from parity.locating.parts import LARGE
 from parity.locating.walk import Setting, inside
-from parity.real.places import Place, widened
+from parity.real.places import Place, port_path, widened
 from parity.reference import Reference, build
 from parity.reference.capture import capture, submodule
 from parity.reference.trail import trail
@@ -70,9 +70,16 @@ def cause(setting: Setting, path: str, given: Mapping[str, Any], wrong: Wrong | 
             inputs=dict(zip(slots, names, strict=True)),
             parameters=lambda: {name: read(f"{prefix}{name}").astype(np.float64) for name in module.leaves},
             wrong=wrong,
+            inner=tuple(port_path(parts.registry, place.case, one) for one in inner_places(setting, path)),
             tolerances=setting.tolerances,
         )
     )
+
+
+def inner_places(setting: Setting, path: str) -> list[str]:
+    """The outermost parts of a place, by their paths in it."""
+    within = [other.removeprefix(f"{path}.") if path else other for other in setting.places if inside(other, path)]
+    return [one for one in within if not any(inside(one, other) for other in within)]
 
 
 def _is_exact(setting: Setting, place: Place, given: Mapping[str, Any], module: Reference) -> bool:
@@ -112,9 +119,7 @@ def given_to(setting: Setting, inputs: Mapping[str, Any], wanted: Mapping[str, i
 def operation(setting: Setting, path: str, given: Mapping[str, Any]) -> Wrong | None:
     """The operation of the port's part at a path that leaves the reference's program."""
     place, parts = setting.places[path], setting.parts
-    prefix = f"{path}." if path else ""
-    within = [other.removeprefix(prefix) for other in setting.places if inside(other, path)]
-    outermost = [one for one in within if not any(inside(one, other) for other in within)]
+    prefix, outermost = f"{path}." if path else "", inner_places(setting, path)
     steps = trail(submodule(setting.reference, path, place.case.ignores), given, outermost)
     accepted = parts.accepted(place, given)
     flat = parts.traced(place, accepted).program.unfolded().flat

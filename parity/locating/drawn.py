@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from hypothesis import strategies as st
 
 from parity import draw, values
 from parity.case import Case, Example, Json
@@ -16,6 +17,7 @@ from parity.reference.capture import abstract
 from parity.registry import Registry
 from parity.tolerance import Tolerances
 
+MOST = 6  # times that as many configurations are drawn as are asked for
 SPARE = 3  # configurations drawn for each that is asked for: a case draws shallow ones too
 Array = npt.NDArray[Any]
 
@@ -30,6 +32,25 @@ def examples(case: Case, *, seed: int, count: int) -> Iterator[Example]:
         # Three, since the first is the simplest.
         draw.run(draw.examples(case, [pair]), drawn.append, examples=3, seed=draw.seed_of(seed, f"locate {number}"))
         yield drawn[-1]
+
+
+def random_examples(case: Case, *, seed: int, count: int) -> list[Example]:
+    """As many examples of the deepest configurations, as they are drawn: not made diverse, and so of every kind."""
+    pairs: list[tuple[Json, Json]] = []
+    deepest: list[tuple[Json, Json]] = []
+    drawn: list[Example] = []
+    for attempt in range(MOST):
+        setups = case.configs.flatmap(lambda config: st.tuples(st.just(config), case.forms(config)))
+        draw.run(setups, pairs.append, examples=count, seed=draw.seed_of(seed, f"{case.name} setups {attempt}"))
+        depths = [depth(case, config) for config, _ in pairs]
+        deepest = [pair for pair, found in zip(pairs, depths, strict=True) if found == max(depths)]
+        if len(deepest) >= count:
+            break
+    for number, pair in enumerate(deepest[:count]):
+        found: list[Example] = []
+        draw.run(draw.examples(case, [pair]), found.append, examples=3, seed=draw.seed_of(seed, f"random {number}"))
+        drawn.append(found[-1])
+    return drawn
 
 
 def depth(case: Case, config: Json) -> int:

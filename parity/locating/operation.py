@@ -36,7 +36,8 @@ class _Line:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     matched: int | None
-    counts: bool  # floats that depend on what the part was given
+    counts: bool  # whether it holds floats
+    given: bool  # whether it depends on what the part was given
 
 
 def first_wrong(
@@ -70,8 +71,9 @@ def first_wrong(
             sketches[line.index] = Sketch.of(computed.results[0])
             if len(sketches) > 64:  # only the first matter
                 sketches.pop(max(sketches))
-    foreign = _foreign(known, outputs)
     made = {slot: line for line in known for slot in line.outputs}
+    # What depends on nothing that was given counts only where nothing else is foreign: a table of the wrong constants.
+    foreign = _foreign([line for line in known if line.given], outputs) or _foreign(known, outputs)
     for line in known:
         if line.index in foreign and not any(slot in made and made[slot].index in foreign for slot in line.inputs):
             beside = _beside(line, made, index, steps, sketches.get(line.index))
@@ -102,8 +104,8 @@ def _looked_up(computed: Computed, index: Index, depends: set[int], closed: Coll
     is_float = bool(computed.results) and np.asarray(computed.results[0]).dtype.kind == "f"
     found = [index.find(Sketch.of(x)) for x in computed.results if _is_array(x)]
     matched = next((number for number in found if number is not None), None)
-    counts = is_float and not depends.isdisjoint(line.outputs)
-    return _Line(computed.index, computed.asked_by(closed), line.inputs, line.outputs, matched, counts)
+    given = not depends.isdisjoint(line.outputs)
+    return _Line(computed.index, computed.asked_by(closed), line.inputs, line.outputs, matched, is_float, given)
 
 
 def _foreign(lines: Sequence[_Line], outputs: Sequence[int]) -> set[int]:

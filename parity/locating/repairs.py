@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from parity.port import Followed
 
 Array = npt.NDArray[Any]
 Changes = Mapping[int, Any]
+BEFORE, AFTER = 40, 8  # lines around the operation at fault whose literals are tried
 POWERS = {"": 1.0, "**-0.5": -0.5, "**0.5": 0.5, "**-1": -1.0}
 
 
@@ -28,16 +29,27 @@ class Repair:
     after: int = -1
 
 
-def of_parameters(followed: Followed, named: Mapping[str, float]) -> Iterator[Repair]:
-    """Kernels transposed, halves and rows in another order, two in each other's place, one more or less."""
-    slots, values = followed.parameters, followed.evaluation.values
+def of_parameters(followed: Followed, named: Mapping[str, float], inner: Collection[str] = ()) -> Iterator[Repair]:
+    """Kernels transposed, halves and rows in another order, two in each other's place, one more or less.
+
+    Args:
+        followed: the program.
+        named: the configuration's numbers.
+        inner: paths of parts whose parameters are left alone.
+    """
+    values = followed.evaluation.values
+    slots = {path: slot for path, slot in followed.parameters.items() if not _is_in(path, inner)}
     for path, slot in slots.items():
         x: Array = values[slot]
         for said, changed in _layouts(path, x):
             yield Repair(said, said, lambda slot=slot, changed=changed: {slot: changed()})
-    units = _units(followed)
+    for (one, a), (other, b) in itertools.combinations(slots.items(), 2):
+        if values[a].shape == values[b].shape:
+            said = f"`{one}` and `{other}` in each other's place"
+            yield Repair(said, said, lambda a=a, b=b: {a: values[b], b: values[a]})
+    units = _units(slots)
     for (one, own), (other, theirs) in itertools.combinations(units.items(), 2):
-        if [values[s].shape for s in own.values()] == [values[s].shape for s in theirs.values()]:
+        if len(own) > 1 and [values[s].shape for s in own.values()] == [values[s].shape for s in theirs.values()]:
             said = f"`{one}` and `{other}` in each other's place"
             pairs = [*zip(own.values(), theirs.values(), strict=True)]
             yield Repair(said, said, lambda pairs=pairs: {a: values[b] for p in pairs for a, b in (p, p[::-1])})
@@ -60,11 +72,15 @@ def of_inputs(followed: Followed, inputs: Mapping[int, str]) -> Iterator[Repair]
             yield Repair(said, said, lambda s=slot, x=x: {s: x.swapaxes(-1, -2)})
 
 
-def of_literals(followed: Followed, named: Mapping[str, float]) -> Iterator[Repair]:
-    """A number of the program that a field of the configuration should give, or an integer that is off by one."""
+def of_literals(followed: Followed, index: int | None, named: Mapping[str, float]) -> Iterator[Repair]:
+    """A number of the program that a field of the configuration should give, or an integer that is off by one.
+
+    Those are tried that are read near the operation at fault, if that is known.
+    """
+    near = _read_near(followed, index)
     for slot, value in followed.evaluation.program.flat.constants.items():
         x = np.asarray(value)
-        if x.shape or slot not in followed.evaluation.program.read:
+        if x.shape or slot not in near:
             continue
         if x.dtype.kind == "i":
             for step in (-1, 1):
@@ -75,6 +91,13 @@ def of_literals(followed: Followed, named: Mapping[str, float]) -> Iterator[Repa
                 if not np.isclose(number, x, rtol=1e-12):
                     said = f"{float(x):.6g} where `{field}`{how} = {number:.6g} belongs"
                     yield Repair(f"field {field}", said, lambda s=slot, n=number: {s: np.float64(n)})
+
+
+def _read_near(followed: Followed, index: int | None) -> set[int]:
+    """The slots that lines around one read."""
+    lines = followed.evaluation.program.lines
+    near = lines if index is None else lines[max(0, index - BEFORE) : index + AFTER]
+    return {slot for line in near for slot in line.inputs}
 
 
 def of_factors(followed: Followed, index: int | None, named: Mapping[str, float]) -> Iterator[Repair]:
@@ -135,10 +158,14 @@ def _layouts(path: str, x: Array) -> Iterator[tuple[str, Callable[[], Array]]]:
         yield f"1 being added to `{path}`", lambda: x - 1
 
 
-def _units(followed: Followed) -> dict[str, dict[str, int]]:
+def _is_in(path: str, inner: Collection[str]) -> bool:
+    return any(path.startswith(f"{one}.") for one in inner)
+
+
+def _units(slots: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """The parameters by the module that has them."""
     units: dict[str, dict[str, int]] = {}
-    for path, slot in followed.parameters.items():
+    for path, slot in slots.items():
         module, _, leaf = path.rpartition(".")
         units.setdefault(module or path, {})[leaf] = slot
     return units

@@ -105,6 +105,17 @@ def bridged(setting: Setting) -> tuple[Located, ...]:
     return tuple(Located(path=path, status="bridged", layer=layer_of(path)) for path in bridges(setting))
 
 
+def passes(setting: Setting, inputs: Mapping[str, Any], place: Place) -> bool:
+    """Whether one part alone passes, in every call, on what the reference gives it."""
+    found: list[bool] = []
+
+    def visit(path: str, given: dict[str, Any], theirs: Outputs) -> None:
+        found.append(_judged(setting, place, len(found), given, theirs).judged.passed)
+
+    capture(setting.reference, {place.path: place.case.ignores}, inputs, visit)
+    return all(found)
+
+
 def standing_places(setting: Setting, inputs: Mapping[str, Any], places: Iterable[Place]) -> list[Place]:
     """Those of some places that the reference runs on these inputs."""
     run: set[str] = set()

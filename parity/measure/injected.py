@@ -48,6 +48,19 @@ class Clean:
         parts = _Injected(self.setting.parts, variant, target, leaves)
         return dataclasses.replace(self.setting, parts=parts)
 
+    def expected(self, variant: Variant, target: Place) -> set[str]:
+        """The paths that should be named: the place of a fault, or where the parameters stand that it changes."""
+        if variant.weights is None:
+            return {target.path}
+        registry, places = self.workspace.registry, self.setting.places
+        changed = [path for path, x in self._leaves(variant, target).items() if not np.array_equal(x, self._leaf(path))]
+        paths = {place: port_path(registry, self.whole, place) for place in places}
+        owners = {max((p for p in places if inside(leaf, paths[p])), key=len) for leaf in changed}
+        return owners or {target.path}
+
+    def _leaf(self, path: str) -> Array:
+        return self.setting.parts._leaf(path)
+
     def _leaves(self, variant: Variant, target: Place) -> dict[str, Array]:
         """What the changed rules of a transfer make of a place's parameters, by the whole port's paths."""
         registry, config = self.workspace.registry, self.example.config
