@@ -78,6 +78,17 @@ def first_wrong(
         if line.index in foreign and not any(slot in made and made[slot].index in foreign for slot in line.inputs):
             beside = _beside(line, made, index, steps, sketches.get(line.index))
             return _wrong(line, beside, index, steps, sketches.get(line.index))
+    return _unfinished([made[slot] for slot in outputs if slot in made], index, steps)
+
+
+def _unfinished(ends: Sequence[_Line], index: Index, steps: Sequence[Step]) -> Wrong | None:
+    """Where the port ends with a value that the reference goes on from: what comes next there is missing here."""
+    matched = [line for line in ends if line.matched is not None]
+    for line in sorted(matched, key=lambda line: -line.index):
+        after = range(line.matched + 1 if line.matched is not None else 0, len(steps))
+        left = [n for n in after if steps[n].file and n not in index.met and index.is_float(n)]
+        if left:
+            return _wrong(line, left[0], index, steps, None)
     return None
 
 

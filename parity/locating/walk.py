@@ -171,7 +171,7 @@ def together(setting: Setting, inputs: Mapping[str, Any], found: Alone) -> tuple
 def standings(judged: Iterable[tuple[str, bool]]) -> dict[str, Any]:
     """Of each path that failed in some call, whether it failed with a part that failed too, or is the glue of parts."""
     judged = list(judged)
-    failed = {path for path, passed in judged if not passed}
+    failed = dict.fromkeys(path for path, passed in judged if not passed)
     paths = {path for path, _ in judged}
     return {path: "glue" if _inner(path, paths) and not _inner(path, failed) else "failed" for path in failed}
 

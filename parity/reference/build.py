@@ -181,10 +181,10 @@ def tensors_of(tree: Any) -> Any:
 def tensor(x: Array) -> torch.Tensor:
     """An array as a tensor; bfloat16 by its bits, since torch does not read NumPy's."""
     x = np.ascontiguousarray(x).reshape(x.shape)
-    if x.dtype.name == "bfloat16":
-        return torch.from_numpy(x.view(np.uint16)).view(torch.bfloat16)
     if not x.flags.writeable:
         x = x.copy()
+    if x.dtype.name == "bfloat16":
+        return torch.from_numpy(x.view(np.uint16)).view(torch.bfloat16)
     return torch.from_numpy(x)
 
 

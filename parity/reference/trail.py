@@ -4,7 +4,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
@@ -18,7 +17,6 @@ from parity.reference.build import Reference, _while_running, arithmetic, array
 Array = npt.NDArray[Any]
 # Frames that ask for an operation on behalf of others.
 _INNER = (os.path.join("parity", "ideal", ""), os.path.join("parity", "reference", ""), os.path.join("torch", ""))
-_PARITY = str(Path(__file__).parents[1]) + os.sep
 
 
 class Step(NamedTuple):
@@ -41,6 +39,11 @@ def trail(reference: Reference, inputs: Mapping[str, Any], parts: Collection[str
     steps: list[Step] = []
     recorder = _Recorder(steps.append)
     with contextlib.ExitStack() as stack:
+        if isinstance(reference.call, nn.Module):
+            begin = reference.call.register_forward_pre_hook(lambda *_: setattr(recorder, "begun", True))
+            stack.callback(begin.remove)
+        else:
+            recorder.begun = True
         for path in parts:
             module: nn.Module = reference.call.get_submodule(path)  # type: ignore[attr-defined]
             stack.enter_context(_closed(module, recorder))
@@ -53,7 +56,7 @@ def trail(reference: Reference, inputs: Mapping[str, Any], parts: Collection[str
 class _Recorder(TorchDispatchMode):
     def __init__(self, add: Callable[[Step], None]) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  # untyped in torch
-        self.add, self.depth = add, 0
+        self.add, self.depth, self.begun = add, 0, False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -65,7 +68,7 @@ class _Recorder(TorchDispatchMode):
 
     def note(self, operation: str, results: Any) -> None:
         """Add every tensor among an operation's results, as it is now."""
-        file, line = _asked_by()
+        file, line = _asked_by() if self.begun else ("", 0)
         self.depth += 1  # what this does itself is not noted
         for x in results if isinstance(results, tuple | list) else (results,):
             if isinstance(x, torch.Tensor) and x.numel() and x.device.type != "meta":
@@ -99,5 +102,4 @@ def _asked_by() -> tuple[str, int]:
     frame = sys._getframe(2)
     while frame.f_back is not None and any(name in frame.f_code.co_filename for name in _INNER):
         frame = frame.f_back
-    file = frame.f_code.co_filename
-    return ("", 0) if file.startswith(_PARITY) else (file, frame.f_lineno)
+    return frame.f_code.co_filename, frame.f_lineno
