@@ -23,7 +23,8 @@ from parity.reference.streamed import streamed
 from parity.session import Workspace
 
 Array = npt.NDArray[Any]
-FORWARD = 160  # tokens of a text: it must have more, but every layer is evaluated half a dozen times
+FORWARD = 96  # tokens of a text: it must have more, but every layer is evaluated half a dozen times
+SHORT = 24  # of them, for the search inside a culprit
 BACKWARD = 64  # tokens of a text that is also walked backward: all activations are kept then
 Read = Callable[[str], Array]
 
@@ -60,13 +61,12 @@ def locate_checkpoint(
     with cache.persistent(), one_thread() if is_tiny(opened) else contextlib.nullcontext():
         inputs = _inputs(opened, said, str(text), most=BACKWARD if backward else FORWARD)
         setting = _setting(workspace, opened, dtype, backward=backward)
-        search = pulled if backward else alone
-        found = report(
-            setting, inputs, search(setting, inputs, progress=progress), workspace.registry.root, backward=backward
-        )
+        found = (pulled if backward else alone)(setting, inputs, above=False, progress=progress)
+        short = {**inputs, "input_ids": np.ascontiguousarray(inputs["input_ids"][:, :SHORT])}
+        made = report(setting, inputs, found, workspace.registry.root, backward=backward, short=short)
     told = f"the first {inputs['input_ids'].shape[1]} tokens of {text or 'the port' + chr(39) + 's own text'}"
     seconds = round(time.monotonic() - started, 3)
-    return found.model_copy(update={"checkpoint": str(path), "inputs": told, "seconds": seconds})
+    return made.model_copy(update={"checkpoint": str(path), "inputs": told, "seconds": seconds})
 
 
 def leaves_of_checkpoint(workspace: Workspace, opened: Opened) -> Read:

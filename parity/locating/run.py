@@ -15,7 +15,7 @@ from parity.located import Place as Told
 from parity.locating import drawn
 from parity.locating.backward import Pulled, pulled
 from parity.locating.culprit import explain
-from parity.locating.walk import Alone, Progress, Setting, alone, bridged, culprits, together
+from parity.locating.walk import Alone, Progress, Setting, alone, bridged, culprits, inside, together
 from parity.port import cache
 from parity.reference import one_thread
 from parity.session import Workspace
@@ -69,12 +69,18 @@ def locate_drawn(
 
 
 def report(
-    setting: Setting, inputs: Mapping[str, Any], found: Alone | Pulled, root: Path, *, backward: bool = False
+    setting: Setting,
+    inputs: Mapping[str, Any],
+    found: Alone | Pulled,
+    root: Path,
+    *,
+    backward: bool = False,
+    short: Mapping[str, Any] | None = None,
 ) -> Located:
-    """What was found on one set of inputs, with every culprit explained."""
+    """What was found on one set of inputs, with every culprit explained: on `short` ones, where those are given."""
     places = together(setting, inputs, found) if isinstance(found, Alone) else (*found.told, *bridged(setting))
     guilty = culprits(places)
-    explained = {} if backward else explain(setting, inputs, guilty, root)
+    explained = {} if backward or not guilty else explain(setting, short or inputs, guilty, root)
     return Located(
         port=setting.parts.whole.port_name,
         dtype=setting.parts.dtype,
@@ -103,9 +109,10 @@ def not_checked(setting: Setting, places: tuple[Told, ...]) -> list[str]:
     """What a search does not look at, a line each."""
     run = {place.path for place in places}
     failed = [place.path for place in places if place.status in ("failed", "glue")]
-    notes = [f"`{path}`: the reference does not run it here" for path in setting.places if path not in run]
+    above = {path for path in setting.places if any(inside(each, path) for each in failed)}
+    unrun = [path for path in setting.places if path not in run | above]
+    notes = [f"`{path}`: the reference does not run it here" for path in unrun]
     notes += [f"`{place.path}`: bridged by the reference's own" for place in places if place.status == "bridged"]
-    above = [p for p in failed if any(q != p and (not p or q.startswith(f"{p}.")) for q in failed)]
     if above:
         notes.append(f"the glue of what contains a culprit ({len(above)} places): mend the culprit and look again")
     return notes
