@@ -13,9 +13,10 @@ import pytest
 from parity.case import Example, Variant
 from parity.errors import BadInput
 from parity.located import Culprit, Located, Operation, Place
-from parity.locating import drawn
+from parity.locating import drawn, repairs
 from parity.locating.backward import pulled
 from parity.locating.match import Sketch
+from parity.locating.numbers import variants
 from parity.locating.run import DTYPES, locate_drawn, report
 from parity.locating.walk import Setting, alone, culprits, layer_of, standings
 from parity.measure.injected import Clean
@@ -233,3 +234,25 @@ def test_json() -> None:
     text = found.model_dump_json(by_alias=True)
     assert json.loads(text)["schema"] == 1
     assert Located.model_validate_json(text) == found
+
+
+def test_heads() -> None:
+    """Groups that are tiled and those that are repeated are told apart, and each is put in the other's order."""
+    groups = np.random.default_rng(0).standard_normal((1, 2, 3))
+    tiled, repeated = np.tile(groups, (1, 3, 1)), np.repeat(groups, 3, axis=1)
+    assert repairs._grouped(tiled, repairs._tiled) == (1, 2)
+    assert repairs._grouped(repeated, repairs._repeated) == (1, 2)
+    assert repairs._grouped(repeated, repairs._tiled) is None
+    assert np.array_equal(np.take(tiled, repairs._repeat(6, 2), 1), repeated)
+    assert np.array_equal(np.take(repeated, repairs._tile(6, 2), 1), tiled)
+
+
+def test_misread_configurations() -> None:
+    """A field is left out, or read as something else; nested ones too, and the configuration itself stays as it is."""
+    config = {"eps": 1e-5, "act": "gelu", "rope": {"theta": 500.0}}
+    made = {said: changed for _, said, changed in variants(config)}
+    assert made["`eps` taken as 1e-06 instead of 1e-05"]["eps"] == 1e-6
+    assert made["`act` taken as 'gelu_pytorch_tanh' instead of 'gelu'"]["act"] == "gelu_pytorch_tanh"
+    assert made["`rope.theta` ignored (its default instead of 500.0)"]["rope"] == {}
+    assert "rope" not in made["`rope` ignored"]
+    assert config == {"eps": 1e-5, "act": "gelu", "rope": {"theta": 500.0}}
