@@ -19,6 +19,7 @@ from parity.laws import Twin as Twin
 from parity.laws import later_changed as later_changed
 from parity.laws import padded as padded
 from parity.laws import permuted as permuted
+from parity.locate import locate as locate
 from parity.notebook import check as check
 from parity.notebook import compare as compare
 from parity.notebook import replay as replay

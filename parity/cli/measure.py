@@ -1,4 +1,4 @@
-"""`parity bench | calibrate | soak | audit`: the harness measured."""
+"""`parity bench | calibrate | soak | locating | audit`: the harness measured."""
 
 import datetime
 import sys
@@ -110,6 +110,28 @@ def soak(
     asked = soak.asked(workspace, cases or (), checks or (), examples=examples, seeds=range(first, first + seeds))
     with live.progress(asked.runs) as hooks:
         found = soak.soak(workspace, asked, hooks=hooks)
+    stream = sys.stderr if json == "-" else sys.stdout
+    say(report.render(found, width=width(), color=color(stream)), stream)
+    if json:
+        deliver(found.model_dump_json(indent=2) + "\n", json)
+    raise typer.Exit(found.exit_status)
+
+
+@app.command(hidden=True)
+def locating(
+    port: Annotated[str, typer.Argument(metavar="PORT", help="Whose faults: llama.")],
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """Inject every fault at a random place of a deep model, and see where `locate` points. Exit status: 0, or 1."""
+    from parity import session
+    from parity.measure import locating
+    from parity.report import locating as report
+    from parity.report.files import check_writable
+
+    if json not in (None, "-"):
+        check_writable(Path(json))
+    found = locating.measure(session.load(), port, seed=seed, progress=tell)
     stream = sys.stderr if json == "-" else sys.stdout
     say(report.render(found, width=width(), color=color(stream)), stream)
     if json:

@@ -7,7 +7,7 @@
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -244,6 +244,19 @@ def frames(tracebacks: Sequence[Any], *, keep: Callable[[str], bool] | None = No
         tracebacks: of the equation, then of the calls it was inlined from.
         keep: tells which file names count; by default all outside of jax, flax and this package's own tracing.
     """
+    yield from (f"{frame.file}:{frame.line}" for frame in frames_of(tracebacks, keep=keep))
+
+
+class Frame(NamedTuple):
+    """A line of the port that was under way when an equation was traced."""
+
+    code: Any
+    file: str
+    line: int
+
+
+def frames_of(tracebacks: Sequence[Any], *, keep: Callable[[str], bool] | None = None) -> Iterator[Frame]:
+    """The frames outside jax and flax that asked for an equation, innermost first; see `frames`."""
     wanted = keep or _is_port
     for traceback in tracebacks:
         if traceback is None:
@@ -253,7 +266,7 @@ def frames(tracebacks: Sequence[Any], *, keep: Callable[[str], bool] | None = No
             if code.co_filename.endswith("partial_eval.py") and code.co_name.startswith("trace_to_jaxpr"):
                 break
             if wanted(code.co_filename):
-                yield f"{code.co_filename}:{traceback.code_addr2line(code, lasti)}"
+                yield Frame(code, code.co_filename, traceback.code_addr2line(code, lasti))
 
 
 _LIBRARIES = tuple(f"/site-packages/{name}/" for name in ("jax", "jaxlib", "flax", "numpy"))

@@ -168,10 +168,14 @@ class Program:
         """Evaluate with nothing folded and every value kept, at several times the cost of a call."""
         _, args = self._prepare(flat_args)
         sizes = tuple(np.shape(flat_args[arg])[axis] for arg, axis in self._symbols.values())
+        return Evaluation.of(self.unfolded(sizes), args)
+
+    def unfolded(self, sizes: tuple[int, ...] = ()) -> Unfolded:
+        """The program line by line, for these sizes of its symbolic dimensions; the last sizes' is kept."""
         with self._lock:
             if sizes not in self._unfolded:
                 self._unfolded = {sizes: self._unfold(Sizes(dict(zip(self._symbols, sizes, strict=True))))}
-            return Evaluation.of(self._unfolded[sizes], args)
+            return self._unfolded[sizes]
 
     def _unfold(self, sizes: Sizes) -> Unfolded:
         with np.errstate(all="ignore"), jax.enable_x64(True):

@@ -14,6 +14,10 @@ from parity.port.run import Traced as Traced
 from parity.port.run import compiled as compiled
 from parity.port.run import form as form
 from parity.port.run import traced as traced
+from parity.port.stream import Asked as Asked
+from parity.port.stream import Computed as Computed
+from parity.port.stream import stream as stream
+from parity.port.stream import streamed_outputs as streamed_outputs
 from parity.port.transform import by_row as by_row
 from parity.port.transform import eager as eager
 from parity.port.transform import gradient as gradient

@@ -58,7 +58,7 @@ def widened(tree: Any) -> Any:
         return {name: widened(branch) for name, branch in tree.items()}
     if isinstance(tree, tuple):
         return tuple(widened(branch) for branch in tree)
-    return tree.astype(np.float64) if isinstance(tree, np.ndarray) and tree.dtype.kind == "f" else tree
+    return tree.astype(np.float64) if isinstance(tree, np.ndarray) and tree.dtype.kind not in "biu" else tree
 
 
 def _within(registry: Registry, case: Case, prefix: str, modules: tuple[str, ...]) -> Iterator[Place]:

@@ -81,7 +81,7 @@ def run(
     interrupted, sung = False, list[Canary]()
     notes = list(_notes(workspace, opened))
     try:
-        with cache.persistent(), one_thread() if _is_tiny(opened) else contextlib.nullcontext():
+        with cache.persistent(), one_thread() if is_tiny(opened) else contextlib.nullcontext():
             for result in _results(workspace, opened, said, str(text), hooks or Hooks(), notes, sung):
                 results.append(result)
     except KeyboardInterrupt:
@@ -142,7 +142,7 @@ def _results(
 
     with _timed(hooks, whole, "checkpoint:transfer") as finish:
         try:
-            moved = _plan(workspace, opened)
+            moved = transfer_plan(workspace, opened)
         except WeightMapError as error:
             yield finish(Result(case=whole.name, check="checkpoint:transfer", status="failed", message=str(error)))
             notes.append("the checkpoint's layers: its weights could not be transferred")
@@ -217,7 +217,8 @@ def transfer(opened: Opened, moved: Plan, tensors: Mapping[str, Array]) -> tuple
     return leaves, result
 
 
-def _plan(workspace: Workspace, opened: Opened) -> Plan:
+def transfer_plan(workspace: Workspace, opened: Opened) -> Plan:
+    """How the checkpoint's tensors go to the port; raises WeightMapError."""
     registry, whole = workspace.registry, opened.whole
     return plan(
         whole.name,
@@ -263,7 +264,7 @@ def _timed(hooks: Hooks, case: Case, check: str) -> Iterator[Any]:
     yield finish
 
 
-def _is_tiny(opened: Opened) -> bool:
+def is_tiny(opened: Opened) -> bool:
     """Whether torch's threads would cost more than they bring: 25 s against 3 on a checkpoint of two small layers."""
     return sum(math.prod(leaf.shape) for leaf in opened.shapes.leaves.values()) < TINY
 

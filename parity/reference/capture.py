@@ -1,6 +1,7 @@
 """What flows through a reference: every wanted submodule's inputs and outputs as they pass, and greedy decoding."""
 
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
@@ -14,7 +15,7 @@ from parity.case import Case, Json
 from parity.reference.build import Outputs, Reference, _quiet, arithmetic, array, leaves_of, of, tensor
 
 Array = npt.NDArray[Any]
-Visit = Callable[[str, dict[str, Any], Outputs], None]
+Visit = Callable[[str, dict[str, Any], Outputs], Mapping[str, Array] | None]
 
 
 def abstract(case: Case, config: Json) -> Reference:
@@ -41,7 +42,8 @@ def capture(
         paths: submodule path -> outputs of it that are ignored.
         inputs: of the whole.
         visit: called with a path, the inputs by argument name (arrays, scalars, tuples; None and whatever else is
-            passed, such as a cache, are left out) and the outputs by name.
+            passed, such as a cache, are left out) and the outputs by name. Outputs that it returns flow on instead of
+            the submodule's own, those of other names as they are.
     """
     with contextlib.ExitStack() as hooks:
         for path, ignores in paths.items():
@@ -98,9 +100,10 @@ def _watched(module: nn.Module, path: str, ignores: frozenset[str], visit: Visit
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         under_way.append(_bound(signature, args, kwargs))
 
-    def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> None:
+    def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> Any:
         named = {name: array(x).copy() for name, x in leaves_of(outputs, ignores)}
-        visit(path, under_way.pop(), named)
+        instead = visit(path, under_way.pop(), named)
+        return _exchanged(outputs, instead) if instead else None
 
     handles = (
         module.register_forward_pre_hook(before, with_kwargs=True),
@@ -111,6 +114,22 @@ def _watched(module: nn.Module, path: str, ignores: frozenset[str], visit: Visit
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _exchanged(outputs: Any, arrays: Mapping[str, Array], path: str = "") -> Any:
+    """A module's outputs with other values in the tensors of these names."""
+    if isinstance(outputs, torch.Tensor):
+        x = arrays.get(path or "output")
+        return outputs if x is None else tensor(np.asarray(x)).to(outputs.dtype)
+    if isinstance(outputs, tuple | list):
+        made = [_exchanged(y, arrays, f"{path}.{i}" if path else str(i)) for i, y in enumerate(cast(Any, outputs))]
+        return type(cast(Any, outputs))(made)
+    if isinstance(outputs, Mapping):
+        changed = copy.copy(cast(Any, outputs))
+        for name, y in changed.items():
+            changed[name] = _exchanged(y, arrays, f"{path}.{name}" if path else str(name))
+        return changed
+    return outputs
 
 
 def _bound(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +146,7 @@ def _bound(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str
 def _copied(value: Any) -> Any:
     """Tensors as arrays of their own, in tuples too; None for anything that is no input to a pure function."""
     if isinstance(value, torch.Tensor):
-        return value.detach().numpy().copy()
+        return array(value).copy()
     if isinstance(value, tuple | list):
         items = tuple(_copied(item) for item in cast(Any, value))
         return items if items and all(isinstance(item, np.ndarray) for item in items) else None

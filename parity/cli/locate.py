@@ -1,0 +1,57 @@
+"""`parity locate`: a whole model, part by part: where do port and reference part?"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parity.cli.options import Json, Prose, Seed, app
+from parity.cli.output import color, deliver, say, tell, width
+from parity.errors import BadInput
+
+Port = Annotated[str, typer.Argument(metavar="PORT", help="llama; or one case of it, such as block.")]
+Checkpoint = Annotated[
+    Path | None, typer.Option("--checkpoint", metavar="PATH", help="A Hugging Face folder or a .gguf, layer by layer.")
+]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="D",
+        help="float64 (exact); float32, bfloat16, float16 by error ratio; rounded:bfloat16, rounded:float16 for casts.",
+    ),
+]
+Backward = Annotated[bool, typer.Option("--backward", help="Walk the cotangents from the outputs down.")]
+Token = Annotated[str | None, typer.Option("--example", metavar="TOKEN", help="This example: the token of a replay.")]
+
+
+@app.command()
+def locate(
+    port: Port,
+    checkpoint: Checkpoint = None,
+    text: Prose = None,
+    dtype: Dtype = "float64",
+    backward: Backward = False,
+    seed: Seed = 0,
+    example: Token = None,
+    json: Json = None,
+) -> None:
+    """Find the part where a port leaves its reference. Exit status: 0 no divergence, 1 a culprit, 2 wrong use."""
+    from parity.locate import locate as search
+    from parity.report import locate as report
+    from parity.report.files import check_writable
+
+    if json not in (None, "-"):
+        check_writable(Path(json))
+    if checkpoint is None and text is not None:
+        raise BadInput("--text is what a checkpoint reads: give --checkpoint too")
+    if checkpoint is not None and example is not None:
+        raise BadInput("--example is a drawn one: it needs no --checkpoint")
+    tell(f"locating in {port}")
+    found = search(port, checkpoint=checkpoint, text=text, dtype=dtype, backward=backward, seed=seed, example=example)
+    stream = sys.stderr if json == "-" else sys.stdout
+    say(report.render(found, width=width(), color=color(stream)), stream)
+    if json:
+        deliver(found.model_dump_json(by_alias=True, indent=2) + "\n", json)
+    raise typer.Exit(found.exit_status)
