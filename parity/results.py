@@ -76,10 +76,14 @@ class Component(Model):
 
 
 class Results(Model):
-    """A whole run: where it ran, what was found, what was not looked at, and what became of its canary fault."""
+    """A whole run: where it ran, what was found, what was not looked at, and what became of its canary fault.
+
+    `seconds` is what it took from start to end; several checks may have run at once.
+    """
 
     schema_: int = SCHEMA
     seed: int = 0
+    seconds: float = 0.0
     environment: dict[str, Any] = {}
     results: tuple[Result, ...] = ()
     summary: dict[Status, int] = {}

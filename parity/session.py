@@ -166,7 +166,7 @@ def run(
     from parity.port import cache
     from parity.run import Runner
 
-    hooks = hooks or Hooks()
+    started, hooks = time.monotonic(), hooks or Hooks()
     runner = Runner(workspace.registry, workspace.tolerances, settings)
     results = broken_results(selection.broken)
     interrupted, sung = False, None
@@ -197,8 +197,8 @@ def run(
         notes.append(canary.SILENT)
     results += [sung.result] if sung and sung.result else []
     gathered = gather(results, parts=parts(workspace.registry), seed=settings.seed, not_checked=notes)
-    update = {"interrupted": interrupted, "canary": sung.said if sung else None}
-    return gathered.model_copy(update={**update, "components": components(workspace.registry)})
+    around = {"seconds": round(time.monotonic() - started, 3), "components": components(workspace.registry)}
+    return gathered.model_copy(update={**around, "interrupted": interrupted, "canary": sung.said if sung else None})
 
 
 def _one_by_one(runner: "Runner", pairs: Pairs, hooks: Hooks) -> Iterator[Result]:

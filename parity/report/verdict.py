@@ -52,8 +52,9 @@ def verdict(results: Results) -> Verdict:
 
 def counts(results: Results) -> str:
     """'240 passed, 1 skipped in 181.0 s'."""
+    seconds = results.seconds or sum(result.seconds for result in results.results)
     said = [f"{results.summary.get(status, 0)} {status}" for status in STATUSES if results.summary.get(status)]
-    return f"{', '.join(said) or 'nothing ran'} in {sum(result.seconds for result in results.results):.1f} s"
+    return f"{', '.join(said) or 'nothing ran'} in {seconds:.1f} s"
 
 
 def blocked(results: Sequence[Result]) -> tuple[Blocked, ...]:
