@@ -25,7 +25,8 @@ DEFAULTS: Bounds = {
     "gradient": {"rtol": 1e-10, "ratio": 4},
     "rounded": {"differ": 1e-3},
     **{dtype: {"ratio": 4} for dtype in ("float32", "bfloat16", "float16")},
-    "transforms": {"rtol": 1e-10, "ratio": 4},
+    "eager": {"ratio": 4},
+    "transforms": {"rtol": 1e-10},
 }
 
 

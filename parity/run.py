@@ -10,7 +10,7 @@ from typing import Any
 
 from parity import draw
 from parity.case import Case, Example, Variant
-from parity.checks import exact, float32, gradient, half, rounded, structure, transfer, transforms
+from parity.checks import eager, exact, float32, gradient, half, rounded, structure, transfer, transforms
 from parity.checks.finding import Check, Finding
 from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
@@ -33,6 +33,7 @@ CHECKS: Mapping[str, Check] = {
         float32.check,
         half.bfloat16,
         half.float16,
+        *eager.checks,
         transforms.check,
     )
 }

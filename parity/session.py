@@ -313,7 +313,7 @@ def stale(workspace: Workspace, cases: Collection[str]) -> Iterator[str]:
 def _known_checks(registry: Registry, checks: Collection[str]) -> None:
     from parity.run import CHECKS, check_ids
 
-    short = (*CHECKS, "rounded", "rejects", "accepts")
+    short = (*dict.fromkeys((*CHECKS, *(check.kind for check in CHECKS.values()))), "rejects", "accepts")
     every = (*short, *(check for case in registry.cases.values() for check in check_ids(case)))
     for name in checks:
         if name not in every:

@@ -22,7 +22,8 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "float32": ("ratio", "rtol"),
     "bfloat16": ("ratio", "rtol"),
     "float16": ("ratio", "rtol"),
-    "transforms": ("rtol", "ratio"),
+    "eager": ("ratio",),
+    "transforms": ("rtol",),
 }
 _KEYS = ("why", "measured")
 _MEASURED = ("examples", "seeds", "versions", "date", "fingerprint")

@@ -1,6 +1,7 @@
 """`transforms`: is the port one pure function, also under jax's transformations, and does it obey its laws?
 
-Everything is the port against itself, so a finding needs no reference; all but jit = eager is in exact arithmetic.
+Everything is the port against itself in exact arithmetic, so a finding needs no reference. Without jit, a port is
+judged by `eager`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,10 @@ from parity import values
 from parity.case import Example
 from parity.checks.finding import Check, Finding, Run
 from parity.checks.subject import Outputs, Subject
-from parity.error import Error, exact_error, measure, same_form
+from parity.error import Error, exact_error, same_form
 from parity.errors import OutputMismatch
 from parity.laws import Call
-from parity.port import by_row, eager, effects, gradient, recomputed, traced
+from parity.port import by_row, effects, gradient, recomputed, traced
 from parity.tolerance import Tolerances
 
 GRADIENTS = 2  # configurations of a run whose gradient is taken: tracing one costs ten times what a call costs
@@ -65,11 +66,9 @@ def start(subject: Subject, tolerances: Tolerances) -> Run:
             if not finding.passed:
                 return finding
             errors += [finding.error] if finding.error else []
-        if not seen.setups:
-            errors.append(_jit_is_eager(subject, example, tolerances))
         if new:
             seen.setups.append(example.shape_key)
-        return _held(subject, _merged(errors), tolerances, "jit and eager differ")
+        return _held(subject, _merged(errors), tolerances, "")
 
     return Run(judge, lambda: _never(subject, seen))
 
@@ -149,29 +148,6 @@ def _held(subject: Subject, error: Error, tolerances: Tolerances, said: str) -> 
         limit=verdict.limit,
         message=None if verdict.passed else f"{said}{place} ({size}, allowed {verdict.limit.value:g})",
     )
-
-
-def _jit_is_eager(subject: Subject, example: Example, tolerances: Tolerances) -> Error:
-    """How much farther from the truth the compiled port is than the same port run step by step, or the other way round.
-
-    In float32 on the real backend, where XLA may fuse and reorder, so that equal bits are not promised. Where one of
-    them is lucky, the reference's program under random rounding says how far rounding strays, as in `float32`.
-    """
-    leaves = subject.leaves(example, subject.parameters(example), "float32")
-    inputs = subject.renamed({name: values.arrays(tree, "float32") for name, tree in example.inputs.items()})
-    stepwise = eager(subject.port(example.config, "float32"), list(leaves.values()), inputs)
-    jitted, exact = subject.working_outputs(example, "float32"), subject.exact_outputs(example)
-
-    def apart(spread: Outputs | None = None) -> Error:
-        ways = ((stepwise, jitted), (jitted, stepwise))
-        errors = [measure(first, second, exact=exact, spread=spread) for first, second in ways]
-        larger = max(errors, key=lambda error: error.measures["ratio"])
-        return Error({"ratio": larger.measures["ratio"]}, larger.worst)  # without the rtol, which is of float32
-
-    error = apart()
-    if tolerances.judge(subject.case.name, "transforms", error).passed:
-        return error
-    return apart(subject.spread(example, "float32"))
 
 
 def _merged(errors: list[Error]) -> Error:

@@ -80,7 +80,8 @@ def tolerances(**defaults: Mapping[str, float]) -> Tolerances:
         "rounded": {"differ": 1e-3},
         **{check: {"ratio": 4.0} for check in ("float32", "bfloat16", "float16")},
         "gradient": {"rtol": 1e-10, "ratio": 4.0},
-        "transforms": {"rtol": 1e-10, "ratio": 4.0},
+        "eager": {"ratio": 4.0},
+        "transforms": {"rtol": 1e-10},
         **defaults,
     }
     return Tolerances(

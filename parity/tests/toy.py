@@ -13,7 +13,7 @@ defaults:
   float32: {ratio: 4}
   gradient: {rtol: 1.0e-10, ratio: 4}
   bfloat16: {ratio: 4}
-  transforms: {rtol: 1.0e-10, ratio: 4}
+  transforms: {rtol: 1.0e-10}
 layers: {}
 """
 # Every check that runs without being asked for by name.
