@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -19,13 +20,14 @@ def compiled() -> Iterator[list[float]]:
     """Seconds of every compilation while the test runs."""
     seconds: list[float] = []
 
-    def listen(name: str, duration: float, **_: str | int) -> None:
+    def listen(name: str, duration: float, **_: object) -> None:
         if name == EVENT:
             seconds.append(duration)
 
-    jax.monitoring.register_event_duration_secs_listener(listen)
+    monitoring: Any = jax.monitoring
+    monitoring.register_event_duration_secs_listener(listen)
     yield seconds
-    jax.monitoring.unregister_event_duration_listener(listen)
+    monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.mark.parametrize("layer", ["norm_with_most_faults", "layer_with_most_equivalents"])
