@@ -87,8 +87,8 @@ def whole_padded(call: parity.Call) -> parity.Twin:
     shape, keep = sizes(call), call.inputs.get("logits_to_keep")
     left = isinstance(keep, int) or bool(call.rng.integers(2))  # the last few are still the last few
     given = {"attention_mask": np.ones(shape, np.int64), **call.inputs}
-    if left and isinstance(keep, np.ndarray):
-        given["logits_to_keep"] = keep + 2
+    if isinstance(keep, np.ndarray):  # negative ones count from an end that moves
+        given["logits_to_keep"] = keep % shape[1] + 2 * left
     inputs = {
         "input_ids": (1, None),
         "inputs_embeds": (1, None),

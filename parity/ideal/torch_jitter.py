@@ -62,8 +62,13 @@ class Jitter(TorchDispatchMode):
         if not isinstance(value, torch.Tensor) or not (value.is_floating_point() or value.is_complex()):
             return value
         if alias is None:
-            return value * self._factor(value)
-        return value.mul_(self._factor(value)) if alias.is_write else value
+            return self._moved(value)
+        return value.copy_(self._moved(value)) if alias.is_write else value
+
+    def _moved(self, value: torch.Tensor) -> torch.Tensor:
+        """Rounding makes no number infinite that is not beyond the largest one: such a neighbour is not taken."""
+        moved = value * self._factor(value)
+        return torch.where(torch.isfinite(value) & ~torch.isfinite(moved), value, moved)
 
     def _factor(self, value: torch.Tensor) -> torch.Tensor:
         # Drawn on the CPU, so that a seed means the same everywhere.
