@@ -100,7 +100,7 @@ class _Record:
         self._search(runner, subject, asked, hooks=hooks, of=f"seed {runner.settings.seed}")
 
     def run_variant(self, runner: Runner, clean: Subject, name: str, variant: Variant, *, hooks: Hooks) -> None:
-        """A variant declared the same function: whatever bounds there are must hold for it too, unless it is excused."""
+        """A variant declared the same function: bounds must hold for it too, unless it is excused."""
         if {self.check.name, self.check.kind} & {*variant.excused}:
             return
         subject = Subject(runner.registry, self.case, variant=variant, clean=clean)

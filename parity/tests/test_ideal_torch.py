@@ -291,3 +291,15 @@ def test_jitter_reaches_the_backward_pass() -> None:
         exact = gradient()
     relative = (jittered(gradient) / exact - 1).abs()
     assert 2.0**-13 < relative.max() < 2.0**-7
+
+
+def test_jitter_makes_no_number_infinite() -> None:
+    """A mask's lowest number would be moved beyond the largest there is, and a row of them would have no softmax."""
+    lowest = torch.finfo(torch.float64).min
+
+    def masked() -> torch.Tensor:
+        return (torch.zeros(64, dtype=torch.float64) + lowest).reshape(8, 8)
+
+    for seed in range(4):
+        assert torch.isfinite(jittered(masked, seed=seed)).all()
+    assert torch.isfinite(jittered(lambda: torch.softmax(masked(), -1))).all()
