@@ -11,6 +11,7 @@ from parity.run import crash
 from parity.weights import BUILT_IN
 
 ASKS = "has every class of the reference's tree a case or a built-in rule?"
+NOTHING = ("torch.nn.modules.linear.Identity", "torch.nn.modules.dropout.Dropout")  # in evaluation mode
 CONTAINERS = "torch.nn.modules.container."  # modules that hold others and compute nothing
 
 
@@ -72,7 +73,7 @@ def _how(
     kind = types[path]
     if kind in covers:
         return "case"
-    if kind in BUILT_IN or kind.startswith(CONTAINERS):
+    if kind in BUILT_IN or kind in NOTHING or kind.startswith(CONTAINERS):
         return "built in"
     alone = not any(other.startswith(f"{path}.") for other in (*types, *leaves))
     steps = path.split(".")
