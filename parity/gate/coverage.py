@@ -31,13 +31,14 @@ def coverage(registry: Registry, suite: Suite) -> Question:
         missing = {name for name in case.parts.values() if name not in registry.cases}
         shut += [f"{case.name} has {name} as a part, and there is no such case" for name in sorted(missing)]
     answered: dict[str, str] = {}
+    told: set[str] = set()
     for model in suite.references:
         case = registry.covering(model)
         if case is None or case.port_name != suite.name:
             shut.append(f"{_name(model)}: no case of {suite.name} builds this reference model")
             continue
         try:
-            shut += _uncovered(registry, suite, case, answered)
+            shut += _uncovered(registry, suite, case, answered, told)
         except Exception as error:  # the author's code
             shut.append(f"{case.name}: its reference can't be built: {crash(error)}")
     kinds = [list(answered.values()).count(kind) for kind in ("case", "built in", "inside")]
@@ -50,11 +51,10 @@ def coverage(registry: Registry, suite: Suite) -> Question:
     )
 
 
-def _uncovered(registry: Registry, suite: Suite, case: Case, answered: dict[str, str]) -> Iterator[str]:
-    """The classes of a reference that nothing answers for, a line each; those that something does are noted."""
+def _uncovered(registry: Registry, suite: Suite, case: Case, answered: dict[str, str], told: set[str]) -> Iterator[str]:
+    """The classes of a reference that nothing answers for, a line each and only once; the others are noted."""
     covers = {_name(thing) for other in registry.cases.values() for thing in other.covers}
     models = {_name(model) for model in suite.references}
-    told: set[str] = set()
     for config, _ in draw.pool(case, seed=0):
         built = abstract(case, config)
         for path, kind in built.types.items():

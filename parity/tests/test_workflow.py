@@ -69,7 +69,7 @@ def test_shell_can_read_it(number: int) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("arguments", commands("parity"), ids=" ".join)
+@pytest.mark.parametrize("arguments", list(commands("parity")), ids=" ".join)
 def test_command_is_one_that_there_is(arguments: list[str]) -> None:
     """Its name, its options and their values are taken; nothing is run."""
     group = typer.main.get_command(entry.app)
