@@ -165,11 +165,12 @@ def test_injected_fault_that_survives(change: dict[str, Any], told: str) -> None
 
 def test_fault_that_locate_does_not_find(monkeypatch: pytest.MonkeyPatch) -> None:
     """What locate named instead is told; the parent of the right part is let through, with a note."""
+    outcomes: dict[str, locating.Outcome] = {"one": "wrong", "two": "parent", "three": "right"}
     trials = [
         locating.Trial(
             case="toy/gain", name=name, search="float64", outcome=outcome, target="last", named=("layers.0",)
         )
-        for name, outcome in (("one", "wrong"), ("two", "parent"), ("three", "right"))
+        for name, outcome in outcomes.items()
     ]
 
     def measure(*args: Any, **kwargs: Any) -> locating.Measured:
