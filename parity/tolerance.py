@@ -47,6 +47,7 @@ class Tolerances:
     """Bounds by check, and by case and check; read with `read`, which validates them.
 
     `measured`: by case and check, what calibration found and where, as it stands in the file.
+    `reasons`: (case, check) -> its `why`.
     """
 
     defaults: Mapping[str, Mapping[str, Limit]]
@@ -54,6 +55,7 @@ class Tolerances:
     measured: Mapping[str, Mapping[str, Mapping[str, Any]]] = dataclasses.field(
         default_factory=dict[str, Mapping[str, Mapping[str, Any]]]
     )
+    reasons: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict[tuple[str, str], str])
 
     def bounds(self, case: str, check: str) -> tuple[Limit, ...]:
         """What judges a check of a case: its own bounds, and the defaults of measures it does not name."""
@@ -134,6 +136,7 @@ def read(root: Path, cases: Collection[str], broken: Collection[str] = ()) -> To
     }
     layers: dict[str, dict[str, dict[str, Limit]]] = {}
     measured: dict[str, dict[str, Mapping[str, Any]]] = {}
+    reasons: dict[tuple[str, str], str] = {}
     for case, entry, line in _entries(top, "layers"):
         if case not in cases and case.partition("/")[0] not in broken:
             raise BadInput(f"{FILE}:{line}: unknown case {case!r}{nearest(case, cases)}")
@@ -143,7 +146,9 @@ def read(root: Path, cases: Collection[str], broken: Collection[str] = ()) -> To
             layers[case][check] = _bounds(check, bound, at, defaults.get(check, {}))
             if "measured" in bound:
                 measured.setdefault(case, {})[check] = bound["measured"]
-    return Tolerances(defaults, layers, measured)
+            if "why" in bound:
+                reasons[case, check] = str(bound["why"])
+    return Tolerances(defaults, layers, measured, reasons)
 
 
 def passing(measured: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from parity.cli import check as check  # registers its commands
+from parity.cli import gate as gate
 from parity.cli import locate as locate
 from parity.cli import measure as measure
 from parity.cli import report as report
