@@ -4,7 +4,7 @@ Exact first, float64 on both sides; then in float32 on the real backend, by erro
 """
 
 import dataclasses
-import statistics
+import functools
 from collections.abc import Mapping
 from typing import Any
 from zlib import crc32
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from parity.case import Example
 from parity.checks.finding import Check, Finding, Run, judged
+from parity.checks.neighbours import median
 from parity.checks.subject import Outputs, Subject, key_of, shapes
 from parity.error import WEAK, Error, gradient_error, measure, same_form
 from parity.port import Pullback, compiled_pullback, traced_pullback
@@ -22,7 +23,6 @@ from parity.tolerance import Tolerances
 
 Array = npt.NDArray[Any]
 COMPILED = 2  # shapes whose gradient is compiled for the real backend
-NEIGHBOURS = 4  # other parameters that a ratio beyond its bound is asked about
 DRAWS = 8  # of the reference's program under random rounding
 
 
@@ -107,15 +107,11 @@ def _working(subject: Subject, example: Example, weights: Outputs, exact: Output
     finding = judged(subject, "gradient", error, tolerances)
     if finding.passed:
         return finding
-    others = [_neighbour(subject, example, number) for number in range(1, NEIGHBOURS + 1)]
-    ratio = statistics.median([error.measures["ratio"], *others])
-    return judged(subject, "gradient", dataclasses.replace(error, measures={"ratio": ratio}), tolerances)
+    return judged(subject, "gradient", median(example, error, functools.partial(_elsewhere, subject)), tolerances)
 
 
-def _neighbour(subject: Subject, example: Example, number: int) -> float:
-    """The error ratio of the same configuration and inputs with other parameters."""
-    weights = dataclasses.replace(example.weights, seed=example.weights.seed + number)
-    example = dataclasses.replace(example, weights=weights)
+def _elsewhere(subject: Subject, example: Example) -> float:
+    """The error ratio of another example."""
     drawn = cotangents(subject, example)
     exact, theirs = (reference_gradients(subject, example, dtype, drawn) for dtype in ("float64", "float32"))
     return _ratio(theirs, port_gradients(subject, example, "float32", drawn), exact).measures["ratio"]

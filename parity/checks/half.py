@@ -6,8 +6,9 @@ import numpy as np
 
 from parity.case import Example
 from parity.checks.finding import Check, Finding, Run, judged
+from parity.checks.neighbours import median
 from parity.checks.subject import Outputs, Subject
-from parity.error import measure
+from parity.error import Error, measure
 from parity.tolerance import Tolerances
 
 
@@ -20,17 +21,26 @@ def start(dtype: str, subject: Subject, tolerances: Tolerances) -> Run:
     the reference overflows and the truth does not, there is no accuracy to compare, and fused float32 may be finite.
     """
 
-    def judge(example: Example) -> Finding:
+    def compared(example: Example, spread: Outputs | None = None) -> Error | None:
         exact = subject.exact_outputs_of(example, dtype)
         reference = subject.reference_outputs(example, dtype)
         if overflows(reference, exact):
+            return None
+        return measure(reference, subject.working_outputs(example, dtype), exact=exact, spread=spread)
+
+    def elsewhere(example: Example) -> float:
+        error = compared(example)
+        return error.measures["ratio"] if error else 0.0
+
+    def judge(example: Example) -> Finding:
+        if (error := compared(example)) is None:
             return Finding(passed=True)
-        port = subject.working_outputs(example, dtype)
-        finding = judged(subject, dtype, measure(reference, port, exact=exact), tolerances)
-        if finding.passed:
-            return finding
-        spread = subject.spread(example, dtype)
-        return judged(subject, dtype, measure(reference, port, exact=exact, spread=spread), tolerances)
+        finding = judged(subject, dtype, error, tolerances)
+        if not finding.passed and (error := compared(example, subject.spread(example, dtype))):
+            finding = judged(subject, dtype, error, tolerances)
+        if not finding.passed and error:
+            finding = judged(subject, dtype, median(example, error, elsewhere), tolerances)
+        return finding
 
     return Run(judge)
 
