@@ -16,7 +16,7 @@ from parity.locating import repairs
 from parity.locating.numbers import numbers, variants
 from parity.locating.operation import Wrong
 from parity.port import Followed
-from parity.reference import Reference, build
+from parity.reference import Reference, build, one_thread
 from parity.tolerance import Tolerances
 
 Array = npt.NDArray[Any]
@@ -68,11 +68,12 @@ def suggest(suspect: Suspect) -> tuple[str, ...]:
     """
     passed: dict[str, str] = {}
     deadline = time.monotonic() + SECONDS
-    for kind, said, passes in itertools.chain(_repaired(suspect), _misread(suspect)):
-        if kind not in passed and passes():
-            passed[kind] = said
-        if len(passed) > 1 or time.monotonic() > deadline:
-            return ()
+    with one_thread():  # a part on a few tokens: what threads gain, waiting for a busy machine's other core loses
+        for kind, said, passes in itertools.chain(_repaired(suspect), _misread(suspect)):
+            if kind not in passed and passes():
+                passed[kind] = said
+            if len(passed) > 1 or time.monotonic() > deadline:
+                return ()
     return tuple(f"consistent with {said}" for said in passed.values())
 
 
@@ -102,22 +103,21 @@ def _repaired(suspect: Suspect) -> Iterator[Try]:
 
 def _misread(suspect: Suspect) -> Iterator[Try]:
     """The reference with something taken for something else, as the port seems to take it."""
-    ours = suspect.followed.outputs()
+    ours, arrays = suspect.followed.outputs(), suspect.parameters()
+    module = _built(suspect, suspect.config, arrays)
     for name in suspect.given:
         rest = {other: value for other, value in suspect.given.items() if other != name}
-        module = _built(suspect, suspect.config)
         yield f"input {name}", f"`{name}` ignored", lambda module=module, rest=rest: _makes(suspect, module, rest, ours)
     for field, said, config in variants(suspect.config):
-        module = _built(suspect, config)
+        module = _built(suspect, config, arrays)
         if module is not None:
             yield f"field {field}", said, lambda module=module: _makes(suspect, module, suspect.given, ours)
 
 
-def _built(suspect: Suspect, config: Json) -> Reference | None:
+def _built(suspect: Suspect, config: Json, arrays: Mapping[str, Array]) -> Reference | None:
     """The reference's part for another configuration with the same parameters; None where they don't fit."""
     with contextlib.suppress(Exception):  # a configuration that the reference refuses explains nothing
         module = build(suspect.case, config, dtype="float64")
-        arrays = suspect.parameters()
         if {name: leaf.shape for name, leaf in module.leaves.items()} == {n: x.shape for n, x in arrays.items()}:
             module.fill(arrays)
             return module

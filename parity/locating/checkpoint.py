@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from parity.located import Located
 from parity.locating.backward import pulled
+from parity.locating.injected import injected
 from parity.locating.parts import Parts
-from parity.locating.run import check_dtype, report
+from parity.locating.run import check_dtype, report, told_of
 from parity.locating.walk import Progress, Setting, alone
 from parity.port import cache
 from parity.real.inputs import read_text, text_set
@@ -37,6 +38,7 @@ def locate_checkpoint(
     text: Path | None = None,
     dtype: str = "float64",
     backward: bool = False,
+    fault: str | None = None,
     progress: Progress = lambda done, asked: None,
 ) -> Located:
     """Locate on a checkpoint that reads a text.
@@ -48,6 +50,7 @@ def locate_checkpoint(
         text: a file to read instead of the suite's own text; its first `FORWARD` tokens count.
         dtype: one of `parity.locating.run.DTYPES`.
         backward: walk the cotangents from the outputs down instead; in float64.
+        fault: `[CASE:]NAME@PATH`: this declared fault is in the port, at this place only.
         progress: called with the places done, and how many there are.
 
     Raises:
@@ -61,10 +64,12 @@ def locate_checkpoint(
     with cache.persistent(), one_thread() if is_tiny(opened) else contextlib.nullcontext():
         inputs = _inputs(opened, said, str(text), most=BACKWARD if backward else FORWARD)
         setting = _setting(workspace, opened, dtype, backward=backward)
+        setting = injected(setting, fault) if fault else setting
         found = (pulled if backward else alone)(setting, inputs, above=False, progress=progress)
         short = {**inputs, "input_ids": np.ascontiguousarray(inputs["input_ids"][:, :SHORT])}
         made = report(setting, inputs, found, workspace.registry.root, backward=backward, short=short)
-    told = f"the first {inputs['input_ids'].shape[1]} tokens of {text or 'the port' + chr(39) + 's own text'}"
+    read = text or "the port's own text"
+    told = f"the first {inputs['input_ids'].shape[1]} tokens of {read}{told_of(fault)}"
     seconds = round(time.monotonic() - started, 3)
     return made.model_copy(update={"checkpoint": str(path), "inputs": told, "seconds": seconds})
 
@@ -88,7 +93,7 @@ def _setting(workspace: Workspace, opened: Opened, dtype: str, *, backward: bool
     if backward:
         reference = build(whole, config, dtype=dtype)
         reference.fill({name: opened.tensor(name).astype(dtype) for name in opened.names})
-        return Setting(reference, parts, workspace.tolerances.beyond())
+        return Setting(reference, parts, workspace.tolerances.beyond(), read=opened.tensor)
     if parts.is_real:
         truth = streamed(whole, config, lambda name: opened.tensor(name).astype(dtype), dtype="float64")
     reference = streamed(whole, config, opened.tensor, dtype=dtype)

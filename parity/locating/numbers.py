@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from parity.case import Json
 
@@ -29,7 +29,9 @@ def variants(config: Json) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def _fields(config: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in config.items():
         if isinstance(value, Mapping):
-            yield from _fields(value, f"{prefix}{name}.")
+            nested = cast(Mapping[Any, Any], value)
+            if all(isinstance(key, str) for key in nested):  # a table of labels by number has no fields
+                yield from _fields(nested, f"{prefix}{name}.")
         elif isinstance(value, bool | int | float | str):
             yield prefix + name, value
 

@@ -15,6 +15,7 @@ from parity.located import Place as Told
 from parity.locating import drawn
 from parity.locating.backward import Pulled, pulled
 from parity.locating.culprit import explain
+from parity.locating.injected import injected
 from parity.locating.walk import Alone, Progress, Setting, alone, bridged, culprits, inside, together
 from parity.port import cache
 from parity.reference import one_thread
@@ -33,6 +34,7 @@ def locate_drawn(
     seed: int = 0,
     example: Example | None = None,
     count: int = EXAMPLES,
+    fault: str | None = None,
     progress: Progress = lambda done, asked: None,
 ) -> Located:
     """Locate on drawn examples: the first that shows a culprit, or the last.
@@ -45,10 +47,11 @@ def locate_drawn(
         seed: another one draws other examples.
         example: this one instead of drawn ones.
         count: how many are drawn at most.
+        fault: `[CASE:]NAME@PATH`: this declared fault is in the port, at this place only.
         progress: called with the places done, and how many there are in an example.
 
     Raises:
-        BadInput: the name or the dtype is unknown.
+        BadInput: the name, the dtype or the fault is unknown.
     """
     started = time.monotonic()
     port, case = whole_of(workspace, name)
@@ -58,10 +61,11 @@ def locate_drawn(
         asked = [example] if example else list(drawn.examples(case, seed=seed, count=count))
         for number, each in enumerate(asked, 1):
             setting = drawn.setting(workspace.registry, tolerances, case, each, dtype=dtype)
+            setting = injected(setting, fault) if fault else setting
             inputs = drawn.inputs(each, dtype)
             found = (pulled if backward else alone)(setting, inputs, progress=progress)
             if not found.passed or number == len(asked):
-                told = f"{'the given example' if example else f'drawn example {number}'}: {_said(each)}"
+                told = f"{'the given example' if example else f'drawn example {number}'}: {_said(each)}{told_of(fault)}"
                 made = report(setting, inputs, found, root, backward=backward)
                 seconds = round(time.monotonic() - started, 3)
                 return made.model_copy(update={"port": port, "seed": seed, "inputs": told, "seconds": seconds})
@@ -141,6 +145,11 @@ def peak_memory() -> int:
     """The most memory that this process has had, in bytes."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def told_of(fault: str | None) -> str:
+    """What a report says of an injected fault."""
+    return f", with the fault {fault}" if fault else ""
 
 
 def _said(example: Example) -> str:
