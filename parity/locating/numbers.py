@@ -7,7 +7,7 @@ from typing import Any, cast
 from parity.case import Json
 
 ACTIVATIONS = ("silu", "gelu", "gelu_pytorch_tanh", "gelu_new", "quick_gelu", "relu")
-USUAL = (1e-5, 1e-6, 1e-8, 1e-12, 1e4, 5e5, 1e6, 1.0)  # what a fraction or a base is where nobody says otherwise
+USUAL = (1e-5, 1e-6, 1e-8, 1e-12, 1e4, 5e5, 1e6)  # what a fraction or a base is where nobody says otherwise
 
 
 def numbers(config: Json) -> dict[str, float]:
