@@ -91,14 +91,15 @@ def _read_near(followed: Followed, index: int | None) -> set[int]:
 
 
 def _candidates(named: Mapping[str, float]) -> Iterator[tuple[str, str, float]]:
-    """Numbers that a configuration can give, by field and power; each value once.
+    """Numbers that a configuration can give: fields (those of one value together), power, number; each number once.
 
-    A count itself is none: shapes give it, and twice a mean, say, is the mean over half a width of 24 by 12 layers.
+    A fraction stands for itself. A count stands in its powers: shapes give the count itself, and where much is tried,
+    chance finds much (twice a mean is the mean over half a width of 24, that is over 12 layers).
     """
     seen: set[float] = set()
-    for (how, power), (field, value) in itertools.product(POWERS.items(), named.items()):
+    for (how, power), value in itertools.product(POWERS.items(), dict.fromkeys(named.values())):
         number = float(value) ** power
-        is_count = isinstance(value, int) and not how
-        if number not in seen and number != 1.0 and not is_count:
+        if number not in seen and number != 1.0 and isinstance(value, int) == bool(how):
             seen.add(number)
-            yield field, how, number
+            fields = [field for field, other in named.items() if other == value and type(other) is type(value)]
+            yield "` or `".join(fields), how, number
