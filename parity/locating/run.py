@@ -96,7 +96,7 @@ def report(
             for each in guilty
         ),
         peak_memory_bytes=peak_memory(),
-        not_checked=tuple(not_checked(setting, places)),
+        not_checked=tuple(not_checked(setting, places, found.skipped if isinstance(found, Pulled) else {})),
     )
 
 
@@ -109,13 +109,13 @@ def reason(place: Told) -> str:
     return "fails on the reference's inputs"
 
 
-def not_checked(setting: Setting, places: tuple[Told, ...]) -> list[str]:
-    """What a search does not look at, a line each."""
+def not_checked(setting: Setting, places: tuple[Told, ...], skipped: Mapping[str, str]) -> list[str]:
+    """What a search does not look at, a line each; `skipped`: parts that it left out itself, and why."""
     run = {place.path for place in places}
     failed = [place.path for place in places if place.status in ("failed", "glue")]
     above = {path for path in setting.places if any(inside(each, path) for each in failed)}
     unrun = [path for path in setting.places if path not in run | above]
-    notes = [f"`{path}`: the reference does not run it here" for path in unrun]
+    notes = [f"`{path}`: {skipped.get(path, 'the reference does not run it here')}" for path in unrun]
     notes += [f"`{place.path}`: bridged by the reference's own" for place in places if place.status == "bridged"]
     if above:
         notes.append(f"the glue of what contains a culprit ({len(above)} places): mend the culprit and look again")

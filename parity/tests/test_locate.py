@@ -285,3 +285,12 @@ def test_injected_nowhere(fault: str, said: str) -> None:
     """A fault or a place that there is not is one line."""
     with pytest.raises(BadInput, match=said):
         locate_drawn(stack.workspace(), "toy", count=1, fault=fault)
+
+
+def test_backward_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part with more parameters than are differentiated at once is said to be left out, and why."""
+    monkeypatch.setattr("parity.locating.backward.LARGE", 8)
+    found = locate_drawn(stack.workspace(), "toy", backward=True, count=1)
+    assert not {"", "layers.3"} & {place.path for place in found.places}
+    assert {"last", "layers.3.first"} <= {place.path for place in found.places}
+    assert [note for note in found.not_checked if note.startswith("`layers.3`: 0 million parameters")]
