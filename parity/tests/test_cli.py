@@ -302,3 +302,16 @@ def test_a_search_that_is_no_file_is_one_line(call: Call, root: Path) -> None:
     status, out, err = call("report", str(root / "run.json"), "--located", str(root / "run.json"))
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
+
+
+def test_a_failure_says_what_it_is_consistent_with(call: Call, root: Path) -> None:
+    """A port that adds 1 to its scale is told so, on the terminal and in JSON."""
+    folder = toy.write(root) / "cases" / "toy"
+    (folder / "port.py").write_text(toy.PORT.replace("x * self.scale", "x * (self.scale + 1)"))
+    status, out, _ = call("check", "scale", "--check", "exact", "--examples", "3", "--json", str(root / "run.json"))
+    said = "consistent with 1 being added to `scale`"
+    assert status == 1
+    assert said in out
+    (result,) = json.loads((root / "run.json").read_text())["results"]
+    assert result["message"].splitlines()[1] == said
+    assert result["message"].startswith("port differs from the reference by ")
