@@ -14,6 +14,7 @@ def locate(
     backward: bool = False,
     seed: int = 0,
     example: str | None = None,
+    fault: str | None = None,
     root: Path | None = None,
 ) -> Located:
     """Walk a whole model part by part, each on the reference's own inputs, and name the deepest that fails.
@@ -27,10 +28,11 @@ def locate(
         backward: walk the cotangents from the outputs down instead; in float64.
         seed: another one draws other examples.
         example: the replay token of one example, to walk that.
+        fault: `[CASE:]NAME@PATH`: a declared fault of the port that is injected at one place, to see it found.
         root: another folder to look for the root from.
 
     Raises:
-        BadInput: a name is unknown, or the checkpoint or text can't be used.
+        BadInput: a name or a fault is unknown, or the checkpoint or text can't be used.
     """
     from parity import session
     from parity.case import Example
@@ -40,6 +42,6 @@ def locate(
     workspace = session.load(root)
     if checkpoint is not None:
         path, prose = Path(checkpoint), Path(text) if text is not None else None
-        return locate_checkpoint(workspace, port, path, text=prose, dtype=dtype, backward=backward)
+        return locate_checkpoint(workspace, port, path, text=prose, dtype=dtype, backward=backward, fault=fault)
     token = Example.from_token(example) if example is not None else None
-    return locate_drawn(workspace, port, dtype=dtype, backward=backward, seed=seed, example=token)
+    return locate_drawn(workspace, port, dtype=dtype, backward=backward, seed=seed, example=token, fault=fault)

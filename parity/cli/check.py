@@ -77,6 +77,11 @@ def check(
             results = session.run(
                 workspace, selection, settings, hooks=hooks, stop_first=stop_first, jobs=jobs or workers.cores()
             )
+        if results.exit_status == 1:
+            from parity.locating.failures import causes
+            from parity.report.failure import with_causes
+
+            results = with_causes(results, causes(workspace, results))
     stream = sys.stderr if json == "-" else sys.stdout  # where stdout is for JSON, people read stderr
     say(terminal.render(results, width=width(), color=color(stream)), stream)
     if json:

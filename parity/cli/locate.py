@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from parity.cli.options import Json, Prose, Seed, app
-from parity.cli.output import color, deliver, say, tell, width
+from parity.cli.options import Html, Json, Markdown, Prose, Seed, app
+from parity.cli.output import check_files, color, deliver, say, tell, width
 from parity.errors import BadInput
 
 Port = Annotated[str, typer.Argument(metavar="PORT", help="llama; or one case of it, such as block.")]
@@ -24,6 +24,12 @@ Dtype = Annotated[
 ]
 Backward = Annotated[bool, typer.Option("--backward", help="Walk the cotangents from the outputs down.")]
 Token = Annotated[str | None, typer.Option("--example", metavar="TOKEN", help="This example: the token of a replay.")]
+Fault = Annotated[
+    str | None,
+    typer.Option(
+        "--fault", metavar="NAME@PATH", hidden=True, help="Inject this declared fault there, to see it found."
+    ),
+]
 
 
 @app.command()
@@ -35,23 +41,39 @@ def locate(
     backward: Backward = False,
     seed: Seed = 0,
     example: Token = None,
+    fault: Fault = None,
     json: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
 ) -> None:
     """Find the part where a port leaves its reference. Exit status: 0 no divergence, 1 a culprit, 2 wrong use."""
     from parity.locate import locate as search
     from parity.report import locate as report
-    from parity.report.files import check_writable
+    from parity.report import located as reports
+    from parity.report.files import write_whole
 
-    if json not in (None, "-"):
-        check_writable(Path(json))
+    check_files(json, html, markdown)
     if checkpoint is None and text is not None:
         raise BadInput("--text is what a checkpoint reads: give --checkpoint too")
     if checkpoint is not None and example is not None:
         raise BadInput("--example is a drawn one: it needs no --checkpoint")
     tell(f"locating in {port}")
-    found = search(port, checkpoint=checkpoint, text=text, dtype=dtype, backward=backward, seed=seed, example=example)
+    found = search(
+        port,
+        checkpoint=checkpoint,
+        text=text,
+        dtype=dtype,
+        backward=backward,
+        seed=seed,
+        example=example,
+        fault=fault,
+    )
     stream = sys.stderr if json == "-" else sys.stdout
     say(report.render(found, width=width(), color=color(stream)), stream)
     if json:
         deliver(found.model_dump_json(by_alias=True, indent=2) + "\n", json)
+    if html:
+        write_whole(html, reports.html(found))
+    if markdown:
+        write_whole(markdown, reports.markdown(found))
     raise typer.Exit(found.exit_status)

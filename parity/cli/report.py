@@ -10,6 +10,7 @@ from parity.cli.options import Html, Json, Markdown, app
 from parity.cli.output import check_files, color, deliver, say, width
 
 if TYPE_CHECKING:  # pydantic: half a second that `parity --version` must not cost
+    from parity.located import Located
     from parity.measure.audited import Audit
     from parity.results import Results
 
@@ -17,18 +18,27 @@ Found = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results file, 
 Audited = Annotated[
     Path | None, typer.Option("--audit", metavar="FILE", help="Show this audit's score too: parity audit --json FILE.")
 ]
+Where = Annotated[
+    Path | None, typer.Option("--located", metavar="FILE", help="Show this search too: parity locate --json FILE.")
+]
 
 
 @app.command()
-def report(results: Found, audit: Audited = None, html: Html = None, markdown: Markdown = None) -> None:
+def report(
+    results: Found, audit: Audited = None, located: Where = None, html: Html = None, markdown: Markdown = None
+) -> None:
     """Show a run's results again, as text, HTML or Markdown. Exit status: the run's own; 2 for a broken file."""
+    from parity.report import locate as searches
     from parity.report import terminal
-    from parity.report.json import read, read_audit
+    from parity.report.json import read, read_audit, read_located
 
     check_files(html, markdown)
     found = read(results)
-    write_reports(found, html=html, markdown=markdown, audit=read_audit(audit) if audit else None)
+    score, search = read_audit(audit) if audit else None, read_located(located) if located else None
+    write_reports(found, html=html, markdown=markdown, audit=score, located=search)
     say(terminal.render(found, width=width(), color=color(sys.stdout)), sys.stdout)
+    if search:
+        say("\n" + searches.render(search, width=width(), color=color(sys.stdout)), sys.stdout)
     raise typer.Exit(found.exit_status)
 
 
@@ -65,7 +75,12 @@ def schema() -> None:
 
 
 def write_reports(
-    results: "Results", *, html: Path | None, markdown: Path | None, audit: "Audit | None" = None
+    results: "Results",
+    *,
+    html: Path | None,
+    markdown: Path | None,
+    audit: "Audit | None" = None,
+    located: "Located | None" = None,
 ) -> None:
     """Write the reports that were asked for, each whole or not at all."""
     if html is None and markdown is None:
@@ -75,6 +90,6 @@ def write_reports(
     from parity.report.files import write_whole
 
     if html:
-        write_whole(html, pages.render(results, audit=audit))
+        write_whole(html, pages.render(results, audit=audit, located=located))
     if markdown:
-        write_whole(markdown, texts.render(results, audit=audit))
+        write_whole(markdown, texts.render(results, audit=audit, located=located))

@@ -34,10 +34,12 @@ class Pulled:
     Attributes:
         visited: by path and call, in order of the gradient.
         inherited: the error of a part's parameters' gradients where the port's own cotangents flow; by path.
+        skipped: why a part was not judged, by path.
     """
 
     visited: Mapping[Key, Visited]
     inherited: Mapping[str, float]
+    skipped: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
     @property
     def passed(self) -> bool:
@@ -71,20 +73,22 @@ def pulled(
     passed = cotangents(setting.reference, paths, inputs, weights)
     found: dict[Key, Visited] = {}
     inherited: dict[str, float] = {}
+    skipped: dict[str, str] = {}
     order = list(reversed(passed)) if above else sorted(passed, key=lambda key: -len(key[0]))  # parts first
     for path, call in order:
         if not above and any(inside(each, path) and not one.judged.passed for (each, _), one in found.items()):
             continue
         back = passed[path, call]
         back = back if path else back._replace(cotangents=weights)
-        if not back.cotangents or _size(setting, known[path]) > LARGE:
+        if why := _unasked(setting, known[path], back):
+            skipped[path] = why
             continue
         judged, error, pair = _judged(setting, known[path], back)
         found[path, call] = Visited(known[path], call, judged, error)
         if not path and pair:
             inherited = _inherited(known, *pair)
         progress(len(found), len(known))
-    return Pulled(found, inherited)
+    return Pulled(found, inherited, skipped)
 
 
 def drawn_weights(outputs: Outputs) -> dict[str, Array]:
@@ -160,6 +164,9 @@ def _inherited(known: Mapping[str, Place], theirs: Outputs, ours: Outputs) -> di
     return errors
 
 
-def _size(setting: Setting, place: Place) -> int:
-    leaves = setting.parts.build(place, "float64").leaves.values()
-    return sum(math.prod(leaf.shape) for leaf in leaves)
+def _unasked(setting: Setting, place: Place, back: Passed) -> str | None:
+    """Why the gradients of a part are not asked for; None where they are."""
+    if not back.cotangents:
+        return "no gradient reaches it here"
+    count = sum(math.prod(leaf.shape) for leaf in setting.parts.build(place, "float64").leaves.values())
+    return f"{count / 1e6:.0f} million parameters, more than are differentiated at once" if count > LARGE else None

@@ -2,21 +2,22 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from parity.case import Case, Json
 from parity.error import exact_error, same_form
-from parity.locating import repairs
+from parity.locating import repairs, repairs_numbers
 from parity.locating.numbers import numbers, variants
 from parity.locating.operation import Wrong
 from parity.port import Followed
-from parity.reference import Reference, build
+from parity.reference import Reference, build, one_thread
 from parity.tolerance import Tolerances
 
 Array = npt.NDArray[Any]
@@ -52,6 +53,11 @@ class Suspect:
     inner: tuple[str, ...]
     tolerances: Tolerances
 
+    @property
+    def index(self) -> int | None:
+        """The line of the program that is at fault, if it was found."""
+        return self.wrong.index if self.wrong else None
+
     def equal(self, theirs: Outputs, ours: Outputs) -> bool:
         """Whether two sets of outputs are equal within the bound of exact arithmetic."""
         try:
@@ -66,58 +72,75 @@ def suggest(suspect: Suspect) -> tuple[str, ...]:
 
     Repairs of one kind, such as the same field of the configuration found in two ways, count as one.
     """
-    passed: dict[str, str] = {}
     deadline = time.monotonic() + SECONDS
-    for kind, said, passes in itertools.chain(_repaired(suspect), _misread(suspect)):
-        if kind not in passed and passes():
-            passed[kind] = said
-        if len(passed) > 1 or time.monotonic() > deadline:
-            return ()
-    return tuple(f"consistent with {said}" for said in passed.values())
+    with one_thread():  # a part on a few tokens: what threads gain, waiting for a busy machine's other core loses
+        for tries in (itertools.chain(_repaired(suspect), _misread(suspect)), _roundabout(suspect)):
+            passed: dict[str, str] = {}
+            for each in tries:
+                if each.kind not in passed and each.passes():
+                    passed[each.kind] = each.said
+                if len(passed) > 1 or time.monotonic() > deadline:
+                    return ()
+            if passed:
+                return tuple(f"consistent with {said}" for said in passed.values())
+    return ()
 
 
-Try = tuple[str, str, Callable[[], bool]]  # a kind, what it says, whether it passes
+class Try(NamedTuple):
+    """A repair that waits to be tried."""
+
+    kind: str
+    said: str
+    passes: Callable[[], bool]
 
 
 def _repaired(suspect: Suspect) -> Iterator[Try]:
     """The port with something put right."""
-    followed = suspect.followed
-    named, index = numbers(suspect.config), suspect.wrong.index if suspect.wrong else None
-    every = itertools.chain(
-        repairs.of_parameters(followed, named, suspect.inner),
-        repairs.of_heads(followed),
-        repairs.of_inputs(followed, suspect.inputs),
-        repairs.of_literals(followed, index, named),
-        repairs.of_factors(followed, index, named),
-    )
+    followed, named = suspect.followed, numbers(suspect.config)
+    yield from _tries(suspect, repairs.of_parameters(followed, named, suspect.inner, suspect.inputs))
+    yield from _tries(suspect, repairs.of_heads(followed))
+    yield from _tries(suspect, repairs.of_inputs(followed, suspect.inputs))
+    yield from _tries(suspect, repairs_numbers.of_literals(followed, suspect.index, named))
+
+
+def _roundabout(suspect: Suspect) -> Iterator[Try]:
+    """What many repairs amount to in the end: they count only where no other one passes."""
+    followed, named = suspect.followed, numbers(suspect.config)
+    yield from _tries(suspect, repairs_numbers.of_factors(followed, suspect.index, named))
+    yield from _tries(suspect, repairs_numbers.of_integers(followed, suspect.index))
+
+
+def _tries(suspect: Suspect, every: Iterable[repairs.Repair]) -> Iterator[Try]:
     for repair in every:
 
         def passes(repair: repairs.Repair = repair) -> bool:
             with contextlib.suppress(Exception), np.errstate(all="ignore"):  # a repair that fits no shape is none
-                return suspect.equal(suspect.theirs, followed.outputs(repair.changes(), after=repair.after))
+                outputs = suspect.followed.outputs(repair.changes(), after=repair.after)
+                return suspect.equal(suspect.theirs, outputs)
             return False
 
-        yield repair.kind, repair.said, passes
+        yield Try(repair.kind, repair.said, passes)
 
 
 def _misread(suspect: Suspect) -> Iterator[Try]:
     """The reference with something taken for something else, as the port seems to take it."""
-    ours = suspect.followed.outputs()
+    ours, arrays = suspect.followed.outputs(), suspect.parameters()
+    module = _built(suspect, suspect.config, arrays)
     for name in suspect.given:
         rest = {other: value for other, value in suspect.given.items() if other != name}
-        module = _built(suspect, suspect.config)
-        yield f"input {name}", f"`{name}` ignored", lambda module=module, rest=rest: _makes(suspect, module, rest, ours)
+        makes = functools.partial(_makes, suspect, module, rest, ours)
+        yield Try(f"input {name}", f"`{name}` ignored", makes)
     for field, said, config in variants(suspect.config):
-        module = _built(suspect, config)
+        module = _built(suspect, config, arrays)
         if module is not None:
-            yield f"field {field}", said, lambda module=module: _makes(suspect, module, suspect.given, ours)
+            makes = functools.partial(_makes, suspect, module, suspect.given, ours)
+            yield Try(f"field {field}", said, makes)
 
 
-def _built(suspect: Suspect, config: Json) -> Reference | None:
+def _built(suspect: Suspect, config: Json, arrays: Mapping[str, Array]) -> Reference | None:
     """The reference's part for another configuration with the same parameters; None where they don't fit."""
     with contextlib.suppress(Exception):  # a configuration that the reference refuses explains nothing
         module = build(suspect.case, config, dtype="float64")
-        arrays = suspect.parameters()
         if {name: leaf.shape for name, leaf in module.leaves.items()} == {n: x.shape for n, x in arrays.items()}:
             module.fill(arrays)
             return module

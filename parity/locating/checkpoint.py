@@ -1,6 +1,7 @@
 """The search on a real checkpoint, one layer of each side in memory at a time."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,13 @@ import numpy.typing as npt
 
 from parity.located import Located
 from parity.locating.backward import pulled
+from parity.locating.injected import injected
 from parity.locating.parts import Parts
-from parity.locating.run import check_dtype, report
+from parity.locating.run import check_dtype, report, told_of
 from parity.locating.walk import Progress, Setting, alone
 from parity.port import cache
 from parity.real.inputs import read_text, text_set
-from parity.real.run import Opened, is_tiny, open_checkpoint, transfer_plan
+from parity.real.run import Opened, open_checkpoint, transfer_plan
 from parity.reference import build, one_thread
 from parity.reference.gguf import encoder
 from parity.reference.streamed import streamed
@@ -26,6 +28,7 @@ Array = npt.NDArray[Any]
 FORWARD = 96  # tokens of a text: it must have more, but every layer is evaluated half a dozen times
 SHORT = 24  # of them, for the search inside a culprit
 BACKWARD = 64  # tokens of a text that is also walked backward: all activations are kept then
+SMALL = 2**28  # parameters of a model that so few tokens go through fastest on one torch thread
 Read = Callable[[str], Array]
 
 
@@ -37,6 +40,7 @@ def locate_checkpoint(
     text: Path | None = None,
     dtype: str = "float64",
     backward: bool = False,
+    fault: str | None = None,
     progress: Progress = lambda done, asked: None,
 ) -> Located:
     """Locate on a checkpoint that reads a text.
@@ -48,6 +52,7 @@ def locate_checkpoint(
         text: a file to read instead of the suite's own text; its first `FORWARD` tokens count.
         dtype: one of `parity.locating.run.DTYPES`.
         backward: walk the cotangents from the outputs down instead; in float64.
+        fault: `[CASE:]NAME@PATH`: this declared fault is in the port, at this place only.
         progress: called with the places done, and how many there are.
 
     Raises:
@@ -58,13 +63,15 @@ def locate_checkpoint(
     check_dtype(dtype, backward=backward)
     said = read_text(text) if text else None
     opened = open_checkpoint(workspace, port, path)
-    with cache.persistent(), one_thread() if is_tiny(opened) else contextlib.nullcontext():
+    with cache.persistent(), one_thread() if _is_small(opened) else contextlib.nullcontext():
         inputs = _inputs(opened, said, str(text), most=BACKWARD if backward else FORWARD)
         setting = _setting(workspace, opened, dtype, backward=backward)
+        setting = injected(setting, fault) if fault else setting
         found = (pulled if backward else alone)(setting, inputs, above=False, progress=progress)
         short = {**inputs, "input_ids": np.ascontiguousarray(inputs["input_ids"][:, :SHORT])}
         made = report(setting, inputs, found, workspace.registry.root, backward=backward, short=short)
-    told = f"the first {inputs['input_ids'].shape[1]} tokens of {text or 'the port' + chr(39) + 's own text'}"
+    read = text or "the port's own text"
+    told = f"the first {inputs['input_ids'].shape[1]} tokens of {read}{told_of(fault)}"
     seconds = round(time.monotonic() - started, 3)
     return made.model_copy(update={"checkpoint": str(path), "inputs": told, "seconds": seconds})
 
@@ -80,6 +87,14 @@ def leaves_of_checkpoint(workspace: Workspace, opened: Opened) -> Read:
     return read
 
 
+def _is_small(opened: Opened) -> bool:
+    """Whether torch's threads cost more than they bring.
+
+    On two busy cores, 135 million parameters took 82 s and 61 of a processor with two threads, 54 s and 32 with one.
+    """
+    return sum(math.prod(leaf.shape) for leaf in opened.shapes.leaves.values()) < SMALL
+
+
 def _setting(workspace: Workspace, opened: Opened, dtype: str, *, backward: bool) -> Setting:
     """Both sides; for gradients the reference is in memory as a whole."""
     whole, config = opened.whole, opened.config
@@ -88,7 +103,7 @@ def _setting(workspace: Workspace, opened: Opened, dtype: str, *, backward: bool
     if backward:
         reference = build(whole, config, dtype=dtype)
         reference.fill({name: opened.tensor(name).astype(dtype) for name in opened.names})
-        return Setting(reference, parts, workspace.tolerances.beyond())
+        return Setting(reference, parts, workspace.tolerances.beyond(), read=opened.tensor)
     if parts.is_real:
         truth = streamed(whole, config, lambda name: opened.tensor(name).astype(dtype), dtype="float64")
     reference = streamed(whole, config, opened.tensor, dtype=dtype)

@@ -2,12 +2,12 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from parity.case import Json
 
 ACTIVATIONS = ("silu", "gelu", "gelu_pytorch_tanh", "gelu_new", "quick_gelu", "relu")
-USUAL = (1e-5, 1e-6, 1e-8, 1e-12, 1e4, 5e5, 1e6, 1.0)  # what a fraction or a base is where nobody says otherwise
+USUAL = (1e-5, 1e-6, 1e-8, 1e-12, 1e4, 5e5, 1e6)  # what a fraction or a base is where nobody says otherwise
 
 
 def numbers(config: Json) -> dict[str, float]:
@@ -29,7 +29,9 @@ def variants(config: Json) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def _fields(config: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in config.items():
         if isinstance(value, Mapping):
-            yield from _fields(value, f"{prefix}{name}.")
+            nested = cast(Mapping[Any, Any], value)
+            if all(isinstance(key, str) for key in nested):  # a table of labels by number has no fields
+                yield from _fields(nested, f"{prefix}{name}.")
         elif isinstance(value, bool | int | float | str):
             yield prefix + name, value
 

@@ -35,7 +35,7 @@ class Parts:
 
     def __init__(self, registry: Registry, whole: Case, config: Json, *, dtype: str, leaf: Leaf) -> None:
         self.registry, self.whole, self.config, self.dtype = registry, whole, config, dtype
-        self._leaf = leaf
+        self.leaf = leaf
         self._made: dict[Any, Any] = {}
 
     def build(self, place: Place, dtype: str) -> Port:
@@ -97,7 +97,7 @@ class Parts:
 
         def read(name: str) -> Array:
             try:
-                return self._leaf(f"{prefix}{name}").astype(working, copy=False)
+                return self.leaf(f"{prefix}{name}").astype(working, copy=False)
             except KeyError:
                 raise ParityError(
                     f"{place}: the whole port has no `{prefix}{name}`, which {place.case.name} has"

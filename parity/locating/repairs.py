@@ -1,4 +1,4 @@
-"""Repairs of a traced port, without knowing what it is: parameters, inputs, literals, factors, the order of heads."""
+"""Repairs of a traced port, without knowing what it is: parameters, inputs, the order of heads."""
 
 import dataclasses
 import itertools
@@ -12,15 +12,17 @@ from parity.port import Followed
 
 Array = npt.NDArray[Any]
 Changes = Mapping[int, Any]
-BEFORE, AFTER = 40, 8  # lines around the operation at fault whose literals are tried
-POWERS = {"": 1.0, "**-0.5": -0.5, "**0.5": 0.5, "**-1": -1.0}
 
 
 @dataclasses.dataclass(frozen=True)
 class Repair:
     """Something put right: other values in some slots of a program.
 
-    `kind`: repairs of one kind are one answer. `after`: the line that the values are results of; -1: what it is given.
+    Attributes:
+        kind: repairs of one kind are one answer.
+        said: what it would mean.
+        changes: slot -> its value instead.
+        after: the line that the values are results of; -1: what the program is given.
     """
 
     kind: str
@@ -29,13 +31,16 @@ class Repair:
     after: int = -1
 
 
-def of_parameters(followed: Followed, named: Mapping[str, float], inner: Collection[str] = ()) -> Iterator[Repair]:
+def of_parameters(
+    followed: Followed, named: Mapping[str, float], inner: Collection[str] = (), inputs: Collection[int] = ()
+) -> Iterator[Repair]:
     """Kernels transposed, halves and rows in another order, two in each other's place, one more or less.
 
     Args:
         followed: the program.
         named: the configuration's numbers.
         inner: paths of parts whose parameters are left alone.
+        inputs: the slots of its inputs: where heads are laid out in another way, so are tables for heads.
     """
     values = followed.evaluation.values
     slots = {path: slot for path, slot in followed.parameters.items() if not _is_in(path, inner)}
@@ -53,7 +58,7 @@ def of_parameters(followed: Followed, named: Mapping[str, float], inner: Collect
             said = f"`{one}` and `{other}` in each other's place"
             pairs = [*zip(own.values(), theirs.values(), strict=True)]
             yield Repair(said, said, lambda pairs=pairs: {a: values[b] for p in pairs for a, b in (p, p[::-1])})
-    yield from _permuted(followed, units, named)
+    yield from _permuted(followed, units, named, inputs)
 
 
 def of_inputs(followed: Followed, inputs: Mapping[int, str]) -> Iterator[Repair]:
@@ -70,54 +75,6 @@ def of_inputs(followed: Followed, inputs: Mapping[int, str]) -> Iterator[Repair]
         if x.ndim > 1 and x.shape[-1] == x.shape[-2] > 1:
             said = f"the last two axes of `{name}` in each other's place"
             yield Repair(said, said, lambda s=slot, x=x: {s: x.swapaxes(-1, -2)})
-
-
-def of_literals(followed: Followed, index: int | None, named: Mapping[str, float]) -> Iterator[Repair]:
-    """A number of the program that a field of the configuration should give, or an integer that is off by one.
-
-    Those are tried that are read near the operation at fault, if that is known.
-    """
-    near = _read_near(followed, index)
-    for slot, value in followed.evaluation.program.flat.constants.items():
-        x = np.asarray(value)
-        if x.shape or slot not in near:
-            continue
-        if x.dtype.kind == "i":
-            for step in (-1, 1):
-                said = f"a position, mask or window off by one: {int(x)} where {int(x) + step} belongs"
-                yield Repair(said, said, lambda s=slot, x=x, d=step: {s: x + np.asarray(d, x.dtype)})
-        elif x.dtype.kind == "f":
-            for field, how, number in _candidates(named):
-                if not np.isclose(number, x, rtol=1e-12):
-                    said = f"{float(x):.6g} where `{field}`{how} = {number:.6g} belongs"
-                    yield Repair(f"field {field}", said, lambda s=slot, n=number: {s: np.float64(n)})
-
-
-def _read_near(followed: Followed, index: int | None) -> set[int]:
-    """The slots that lines around one read."""
-    lines = followed.evaluation.program.lines
-    near = lines if index is None else lines[max(0, index - BEFORE) : index + AFTER]
-    return {slot for line in near for slot in line.inputs}
-
-
-def of_factors(followed: Followed, index: int | None, named: Mapping[str, float]) -> Iterator[Repair]:
-    """A factor missing at the operation at fault: in what it makes, or in one of what it is given."""
-    if index is None:
-        return
-    evaluation = followed.evaluation
-    line = evaluation.program.lines[index]
-    for field, how, number in _candidates(named):
-        said = f"a factor `{field}`{how} = {number:.6g} missing"
-
-        def scaled(place: int | None, number: float = number) -> Changes:
-            operands = evaluation.operands(index)
-            if place is None:
-                return {slot: x * number for slot, x in zip(line.outputs, evaluation.results(index), strict=True)}
-            operands[place] = operands[place] * number
-            return dict(zip(line.outputs, evaluation.program.run(index, operands), strict=True))
-
-        for place in (None, *range(len(line.inputs))):
-            yield Repair(f"field {field}", said, lambda place=place, scaled=scaled: scaled(place), after=index)
 
 
 def of_heads(followed: Followed) -> Iterator[Repair]:
@@ -172,9 +129,12 @@ def _units(slots: Mapping[str, int]) -> dict[str, dict[str, int]]:
 
 
 def _permuted(
-    followed: Followed, units: Mapping[str, Mapping[str, int]], named: Mapping[str, float]
+    followed: Followed, units: Mapping[str, Mapping[str, int]], named: Mapping[str, float], inputs: Collection[int]
 ) -> Iterator[Repair]:
-    """The rows of each head in pairs instead of halves, or the other way round: of one module, or of two alike."""
+    """The rows of each head in pairs instead of halves, or the other way round: of one module, or of two alike.
+
+    Each is tried alone, and together with the inputs that are as wide as a head.
+    """
     values = followed.evaluation.values
     whole = {int(v) for v in named.values() if v == int(v)} | {
         int(a // b) for a, b in itertools.permutations(named.values(), 2) if a % b == 0
@@ -188,8 +148,11 @@ def _permuted(
                 ("halves", np.arange(head).reshape(-1, 2).T),
             ):
                 said = f"the rows of `{'` and `'.join(names)}` not in {paired} of each head of {head}"
-                order = index.ravel()
-                yield Repair(f"rows of {names}", said, lambda s=slots, o=order: {k: _by_head(values[k], o) for k in s})
+                order, wide = index.ravel(), [n for n in inputs if np.shape(values[n])[-1:] == (head,)]
+                for every in (slots, [*slots, *wide]) if wide else (slots,):
+                    yield Repair(
+                        f"rows of {names}", said, lambda e=every, o=order: {k: _by_head(values[k], o) for k in e}
+                    )
 
 
 def _by_head(x: Array, order: Array) -> Array:
@@ -198,21 +161,11 @@ def _by_head(x: Array, order: Array) -> Array:
     return heads[..., order].reshape(x.shape)
 
 
-def _candidates(named: Mapping[str, float]) -> Iterator[tuple[str, str, float]]:
-    """Numbers that a configuration can give, by field and power; each value once."""
-    seen: set[float] = set()
-    for (how, power), (field, value) in itertools.product(POWERS.items(), named.items()):
-        number = float(value) ** power
-        if number not in seen and number != 1.0:
-            seen.add(number)
-            yield field, how, number
-
-
 def _grouped(x: Any, there: Callable[[int, int], Array]) -> tuple[int, int] | None:
     """The axis of a value, and the count of different slices along it, where they lie in some order of groups."""
     if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.ndim < 3:
         return None
-    for axis in range(x.ndim):
+    for axis in range(x.ndim - 1):  # not within a head: tables for rotations repeat there
         size = x.shape[axis]
         for count in (c for c in range(2, size // 2 + 1) if size % c == 0):
             firsts = np.take(x, range(size), axis)

@@ -15,6 +15,7 @@ from parity.located import Place as Told
 from parity.locating import drawn
 from parity.locating.backward import Pulled, pulled
 from parity.locating.culprit import explain
+from parity.locating.injected import injected
 from parity.locating.walk import Alone, Progress, Setting, alone, bridged, culprits, inside, together
 from parity.port import cache
 from parity.reference import one_thread
@@ -33,6 +34,7 @@ def locate_drawn(
     seed: int = 0,
     example: Example | None = None,
     count: int = EXAMPLES,
+    fault: str | None = None,
     progress: Progress = lambda done, asked: None,
 ) -> Located:
     """Locate on drawn examples: the first that shows a culprit, or the last.
@@ -45,10 +47,11 @@ def locate_drawn(
         seed: another one draws other examples.
         example: this one instead of drawn ones.
         count: how many are drawn at most.
+        fault: `[CASE:]NAME@PATH`: this declared fault is in the port, at this place only.
         progress: called with the places done, and how many there are in an example.
 
     Raises:
-        BadInput: the name or the dtype is unknown.
+        BadInput: the name, the dtype or the fault is unknown.
     """
     started = time.monotonic()
     port, case = whole_of(workspace, name)
@@ -58,10 +61,11 @@ def locate_drawn(
         asked = [example] if example else list(drawn.examples(case, seed=seed, count=count))
         for number, each in enumerate(asked, 1):
             setting = drawn.setting(workspace.registry, tolerances, case, each, dtype=dtype)
+            setting = injected(setting, fault) if fault else setting
             inputs = drawn.inputs(each, dtype)
             found = (pulled if backward else alone)(setting, inputs, progress=progress)
             if not found.passed or number == len(asked):
-                told = f"{'the given example' if example else f'drawn example {number}'}: {_said(each)}"
+                told = f"{'the given example' if example else f'drawn example {number}'}: {_said(each)}{told_of(fault)}"
                 made = report(setting, inputs, found, root, backward=backward)
                 seconds = round(time.monotonic() - started, 3)
                 return made.model_copy(update={"port": port, "seed": seed, "inputs": told, "seconds": seconds})
@@ -92,7 +96,7 @@ def report(
             for each in guilty
         ),
         peak_memory_bytes=peak_memory(),
-        not_checked=tuple(not_checked(setting, places)),
+        not_checked=tuple(not_checked(setting, places, found.skipped if isinstance(found, Pulled) else {})),
     )
 
 
@@ -105,13 +109,13 @@ def reason(place: Told) -> str:
     return "fails on the reference's inputs"
 
 
-def not_checked(setting: Setting, places: tuple[Told, ...]) -> list[str]:
-    """What a search does not look at, a line each."""
+def not_checked(setting: Setting, places: tuple[Told, ...], skipped: Mapping[str, str]) -> list[str]:
+    """What a search does not look at, a line each; `skipped`: parts that it left out itself, and why."""
     run = {place.path for place in places}
     failed = [place.path for place in places if place.status in ("failed", "glue")]
     above = {path for path in setting.places if any(inside(each, path) for each in failed)}
     unrun = [path for path in setting.places if path not in run | above]
-    notes = [f"`{path}`: the reference does not run it here" for path in unrun]
+    notes = [f"`{path}`: {skipped.get(path, 'the reference does not run it here')}" for path in unrun]
     notes += [f"`{place.path}`: bridged by the reference's own" for place in places if place.status == "bridged"]
     if above:
         notes.append(f"the glue of what contains a culprit ({len(above)} places): mend the culprit and look again")
@@ -141,6 +145,11 @@ def peak_memory() -> int:
     """The most memory that this process has had, in bytes."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def told_of(fault: str | None) -> str:
+    """What a report says of an injected fault."""
+    return f", with the fault {fault}" if fault else ""
 
 
 def _said(example: Example) -> str:

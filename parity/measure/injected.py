@@ -2,24 +2,18 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from parity.case import Case, Example, Variant
 from parity.checks.subject import Subject, key_of
 from parity.error import exact_error
 from parity.locating import drawn
-from parity.locating.parts import Parts
+from parity.locating.injected import changed_leaves, with_fault
 from parity.locating.walk import Setting, inside
-from parity.port import Port, build
-from parity.port.graft import grafted
 from parity.real.places import Place, port_path
 from parity.registry import Registry
 from parity.session import Workspace
-
-Array = npt.NDArray[Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,67 +32,20 @@ class Clean:
         made = drawn.setting(workspace.registry, tolerances, whole, example, dtype=dtype)
         return Clean(workspace, whole, example, dtype, made)
 
-    def parameters(self) -> Mapping[str, Array]:
-        """The reference's parameters by name."""
-        return Subject(self.workspace.registry, self.whole).parameters(self.example, self.dtype)
-
     def with_fault(self, variant: Variant, target: Place) -> Setting:
         """The same with a fault at one place, and only there; raises WeightMapError where it does not fit."""
-        leaves = self._leaves(variant, target) if variant.weights else {}
-        parts = _Injected(self.setting.parts, variant, target, leaves)
-        return dataclasses.replace(self.setting, parts=parts)
+        return with_fault(self.setting, variant, target)
 
     def expected(self, variant: Variant, target: Place) -> set[str]:
         """The paths that should be named: the place of a fault, or where the parameters stand that it changes."""
         if variant.weights is None:
             return {target.path}
-        registry, places = self.workspace.registry, self.setting.places
-        changed = [path for path, x in self._leaves(variant, target).items() if not np.array_equal(x, self._leaf(path))]
+        registry, places, clean = self.workspace.registry, self.setting.places, self.setting.parts
+        leaves = changed_leaves(self.setting, variant, target)
+        changed = [path for path, x in leaves.items() if not np.array_equal(x, clean.leaf(path))]
         paths = {place: port_path(registry, self.whole, place) for place in places}
         owners = {max((p for p in places if inside(leaf, paths[p])), key=len) for leaf in changed}
         return owners or {target.path}
-
-    def _leaf(self, path: str) -> Array:
-        return self.setting.parts._leaf(path)
-
-    def _leaves(self, variant: Variant, target: Place) -> dict[str, Array]:
-        """What the changed rules of a transfer make of a place's parameters, by the whole port's paths."""
-        registry, config = self.workspace.registry, self.example.config
-        plan = Subject(registry, target.case, variant=variant).plan(config, self.dtype)
-        prefix = f"{target.path}." if target.path else ""
-        to = port_path(registry, self.whole, target.path)
-        given = self.parameters()
-        moved = plan.forward(lambda name: given[f"{prefix}{name}"])
-        return {f"{to}.{name}" if to else name: x for name, x in moved}
-
-
-class _Injected(Parts):
-    """The clean parts, but for one place and all that it is part of."""
-
-    def __init__(self, clean: Parts, variant: Variant, target: Place, leaves: Mapping[str, Array]) -> None:
-        super().__init__(
-            clean.registry,
-            clean.whole,
-            clean.config,
-            dtype=clean.dtype,
-            leaf=lambda path: leaves[path] if path in leaves else clean._leaf(path),
-        )
-        self._made = dict(clean._made)  # what the clean parts have built already serves here too
-        self._clean, self._variant, self._target = clean, variant, target
-
-    def build(self, place: Place, dtype: str) -> Port:
-        target = self._target
-        if self._variant.patch is None or not (place.path == target.path or inside(target.path, place.path)):
-            return self._clean.build(place, dtype)
-        return self.once(("port", "at", place.path, dtype), lambda: self._grafted(place, dtype))
-
-    def _grafted(self, place: Place, dtype: str) -> Port:
-        paths = (port_path(self.registry, self.whole, each) for each in (self._target.path, place.path))
-        inner, outer = paths
-        at = inner.removeprefix(outer).removeprefix(".")
-        assert self._variant.patch is not None
-        port = grafted(place.case, at, self._target.case, self._variant.patch)
-        return build(dataclasses.replace(place.case, port=port), self.config, dtype=dtype)
 
 
 def home(registry: Registry, case: Case, variant: Variant, places: Mapping[str, Place]) -> Case | None:

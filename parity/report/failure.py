@@ -1,9 +1,10 @@
 """One failed check as a block: what is wrong, the worst element, the limit, the smallest example, how to replay it."""
 
 import textwrap
+from collections.abc import Mapping, Sequence
 
 from parity.report.numbers import apart, example_short
-from parity.results import Result, Worst
+from parity.results import Result, Results, Worst
 
 EXACT = ("exact", "rejects", "accepts")  # kinds of check whose reference value is the truth itself
 WIDE = ("gradient", "transforms")  # and those of which it is, where they are held against a relative bound
@@ -62,6 +63,15 @@ def fault(result: Result) -> str:
     if limit.name == "rtol":
         return f"port differs from the reference by {value} of its largest value {allowed}."
     return f"{limit.name} is {value} {allowed}."
+
+
+def with_causes(results: Results, causes: Mapping[str, Sequence[str]]) -> Results:
+    """The same results, those that something is known of with a line about it; `causes`: by a result's id."""
+    told = tuple(
+        one.model_copy(update={"message": "\n".join((fault(one), *causes[one.id]))}) if one.id in causes else one
+        for one in results.results
+    )
+    return results.model_copy(update={"results": told})
 
 
 def _wrapped(line: str, width: int, *, first: str = "  ", rest: str = "      ") -> list[str]:

@@ -63,7 +63,8 @@ def _rendered(
     drawn = [result for row in kept for result in row.results]
     failed = [result for result in results.results if result.status in ("failed", "error")]
     rejects = [result.status == "passed" for result in results.results if group_of(result) == "rejects"]
-    return _templates().get_template(template).render(
+    return page(
+        template,
         results=results,
         verdict=verdict(results),
         counts=counts(results),
@@ -79,10 +80,13 @@ def _rendered(
         rejects=(sum(rejects), len(rejects)),
         audit=audit,
         every=every,
-        policy=_policy(),
-        style=_asset("report.css"),
-        script=_asset("report.js"),
-    )  # fmt: skip
+    )
+
+
+def page(template: str, **values: Any) -> str:
+    """A template with its values, all text in them escaped, and with the one style and the one script."""
+    own: dict[str, Any] = {"policy": _policy(), "style": _asset("report.css"), "script": _asset("report.js")}
+    return _templates().get_template(template).render(**values, **own)
 
 
 @functools.cache

@@ -9,6 +9,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from parity.errors import BadInput
+from parity.located import SCHEMA as LOCATED_SCHEMA
+from parity.located import Located
 from parity.measure.audited import SCHEMA as AUDIT_SCHEMA
 from parity.measure.audited import Audit
 from parity.results import SCHEMA, Results
@@ -42,6 +44,11 @@ def read(path: Path) -> Results:
 def read_audit(path: Path) -> Audit:
     """Read what `parity audit --json` wrote; raises BadInput as `read` does."""
     return _read(path, Audit, AUDIT_SCHEMA)
+
+
+def read_located(path: Path) -> Located:
+    """Read what `parity locate --json` wrote; raises BadInput as `read` does."""
+    return _read(path, Located, LOCATED_SCHEMA)
 
 
 def schema() -> str:

@@ -19,7 +19,7 @@ FEW = 2  # failing layers that are shown whole
 def render(found: Located, *, width: int = 80, color: bool = False) -> str:
     """The whole search as text, within `width` columns; words and marks say what colours do."""
     console = console_of(color)
-    lines = list(_title(found))
+    lines = [(title(found), "bold red" if found.culprits else "bold green"), (asked(found), "")]
     for group in _groups(found.culprits):
         lines += [("", ""), *_culprit(group)]
     lines += [("", ""), *_legend(found)]
@@ -33,16 +33,18 @@ def render(found: Located, *, width: int = 80, color: bool = False) -> str:
     return text_of(console)
 
 
-def _title(found: Located) -> Iterator[Line]:
+def title(found: Located) -> str:
+    """What a search came to, in one line."""
     where = f"{found.port}{f' on {found.checkpoint}' if found.checkpoint else ''}"
     places = "1 place" if len(found.culprits) == 1 else f"{len(found.culprits)} places"
-    if found.culprits:
-        yield f"{where}: they part at {places}", "bold red"
-    else:
-        yield f"{where}: no divergence found", "bold green"
+    return f"{where}: they part at {places}" if found.culprits else f"{where}: no divergence found"
+
+
+def asked(found: Located) -> str:
+    """What was walked, how long it took, and how much memory."""
     memory = f", {found.peak_memory_bytes / 2**30:.2f} GiB at most" if found.peak_memory_bytes else ""
     what = "gradients in " if found.backward else ""
-    yield f"{what}{found.dtype}, {found.inputs}; {found.seconds:.1f} s{memory}", ""
+    return f"{what}{found.dtype}, {found.inputs}; {found.seconds:.1f} s{memory}"
 
 
 def _groups(culprits: Sequence[Culprit]) -> Iterator[list[Culprit]]:

@@ -1,7 +1,8 @@
 """A run as Markdown for a pull request or a CI step summary: under 60 kB, and nothing in it is taken for markup."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from parity.measure.audited import Audit
 from parity.report.depth import Located
@@ -29,18 +30,24 @@ def render(results: Results, *, located: Located | None = None, audit: Audit | N
     head = [f"## {ICONS[found.status]} {escaped(found.text)}", f"{counts(results)}; seed {results.seed}."]
     if results.canary:
         head.append(f"Canary: {escaped(results.canary)}")
-    end = fitting(["### Not checked", "", *_not_checked(results)], ROOM, "lines")
-    left = LARGEST - SLACK - _size(end)
-    lines: list[str] = []
-    for block, what in (
+    end = not_checked(results.not_checked)
+    blocks = (
         ([line for text in head for line in (text, "")], "lines"),
         (_failures(results), "lines about failures"),
         (_layers(results.results), "layers"),
-        (_depth(located), "lines"),
+        (depth(located), "lines"),
         (_tolerances(results.results), "tolerances"),
         (_faults(results.results, audit), "layers"),
-        (_environment(results), "lines"),
-    ):
+        (environment(results.environment), "lines"),
+    )
+    return joined(blocks, end)
+
+
+def joined(blocks: Iterable[tuple[Sequence[str], str]], end: Sequence[str]) -> str:
+    """Blocks one after another, as much of each as fits, and the end whole; each with the word for its lines."""
+    left = LARGEST - SLACK - _size(end)
+    lines: list[str] = []
+    for block, what in blocks:
         fits = fitting(block, left - _size(lines), what)
         lines += [*fits, ""] if fits else []
     return "\n".join([*lines, *end]) + "\n"
@@ -100,10 +107,11 @@ def _tolerances(results: Sequence[Result]) -> list[str]:
         numbers = [f"{limit.value:g}", f"{worst:.3g}", f"{passing(worst):g}", share(worst / limit.value)]
         rows.append([*map(escaped, (result.case, result.check, limit.name)), *map(escaped, numbers)])
     heads = ["case", "check", "measure", "limit", "worst", "would pass", "used"]
-    return _folded("Tolerances, and the tightest that would pass", table(heads, rows, numbers=4))
+    return folded("Tolerances, and the tightest that would pass", table(heads, rows, numbers=4))
 
 
-def _depth(located: Located | None) -> list[str]:
+def depth(located: Located | None) -> list[str]:
+    """The culprits, each with its line and what it is consistent with; nothing where nothing was asked."""
     if located is None:
         return []
     lines = ["### Where the whole model parts", ""]
@@ -128,18 +136,20 @@ def _faults(results: Sequence[Result], audit: Audit | None) -> list[str]:
     return lines
 
 
-def _environment(results: Results) -> list[str]:
-    rows = [[escaped(name), escaped(plain(value))] for name, value in results.environment.items()]
-    return _folded("Environment", table(["", ""], rows))
+def environment(found: Mapping[str, Any]) -> list[str]:
+    """What a run depended on, folded."""
+    rows = [[escaped(name), escaped(plain(value))] for name, value in found.items()]
+    return folded("Environment", table(["", ""], rows))
 
 
-def _not_checked(results: Results) -> Iterator[str]:
-    yield from (f"- {escaped(line)}" for line in results.not_checked)
-    if not results.not_checked:
-        yield "Nothing was left out."
+def not_checked(notes: Sequence[str]) -> list[str]:
+    """The last section, as many of its lines as there is room for."""
+    lines = [f"- {escaped(line)}" for line in notes] or ["Nothing was left out."]
+    return fitting(["### Not checked", "", *lines], ROOM, "lines")
 
 
-def _folded(title: str, lines: Sequence[str]) -> list[str]:
+def folded(title: str, lines: Sequence[str]) -> list[str]:
+    """Lines under a title that opens them."""
     return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>"] if lines else []
 
 

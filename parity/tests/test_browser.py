@@ -197,3 +197,17 @@ def _contrast(ink: str, paper: str) -> float:
 
     bright, dim = sorted((light(ink), light(paper)), reverse=True)
     return (bright + 0.05) / (dim + 0.05)
+
+
+def test_a_search_s_page_stands_alone_too(browser: Any, tmp_path: Path) -> None:
+    """It loads nothing, complains of nothing, opens its table of places, and fits a phone."""
+    from parity.report import located
+    from parity.tests.test_report_located import found
+
+    page = tmp_path / "located.html"
+    page.write_text(located.html(found(places=40)))
+    browser.get_log("browser")
+    opened(browser, page, width=360)
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert browser.execute_script("return document.querySelectorAll('details tbody tr').length") == 41

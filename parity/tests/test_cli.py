@@ -277,3 +277,41 @@ def test_a_reader_that_has_seen_enough_is_no_finding(
         monkeypatch.setattr(sys, "stdout", stream)
         assert main(["list"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_search_is_written_and_shown_beside_a_run(call: Call, root: Path) -> None:
+    """`locate` names the faulty part in every format; `report --located` shows it with the results."""
+    toy.write(root)
+    files = [str(root / f"located.{kind}") for kind in ("json", "html", "md")]
+    json_, html, text = files
+    status, out, _ = call("locate", "pair", "--fault", "adds@b", "--json", json_, "--html", html, "--markdown", text)
+    assert status == 1
+    assert "b, toy/scale" in out
+    assert all("they part at 1 place" in Path(file).read_text() for file in (html, text))
+    assert call("check", "scale", "--check", "exact", "--examples", "2", "--json", str(root / "run.json"))[0] == 0
+    status, out, _ = call("report", str(root / "run.json"), "--located", json_, "--html", html, "--markdown", text)
+    assert status == 0
+    assert "they part at 1 place" in out
+    assert all("Where the whole model parts" in Path(file).read_text() for file in (html, text))
+
+
+def test_a_search_that_is_no_file_is_one_line(call: Call, root: Path) -> None:
+    """Results are not a search."""
+    toy.write(root)
+    assert call("check", "scale", "--check", "exact", "--examples", "2", "--json", str(root / "run.json"))[0] == 0
+    status, out, err = call("report", str(root / "run.json"), "--located", str(root / "run.json"))
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+
+
+def test_a_failure_says_what_it_is_consistent_with(call: Call, root: Path) -> None:
+    """A port that adds 1 to its scale is told so, on the terminal and in JSON."""
+    folder = toy.write(root) / "cases" / "toy"
+    (folder / "port.py").write_text(toy.PORT.replace("x * self.scale", "x * (self.scale + 1)"))
+    status, out, _ = call("check", "scale", "--check", "exact", "--examples", "3", "--json", str(root / "run.json"))
+    said = "consistent with 1 being added to `scale`"
+    assert status == 1
+    assert said in out
+    (result,) = json.loads((root / "run.json").read_text())["results"]
+    assert result["message"].splitlines()[1] == said
+    assert result["message"].startswith("port differs from the reference by ")

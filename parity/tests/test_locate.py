@@ -16,7 +16,7 @@ from parity.located import Culprit, Located, Operation, Place
 from parity.locating import drawn, repairs
 from parity.locating.backward import pulled
 from parity.locating.match import Sketch
-from parity.locating.numbers import variants
+from parity.locating.numbers import numbers, variants
 from parity.locating.run import DTYPES, locate_drawn, report
 from parity.locating.walk import Setting, alone, culprits, layer_of, standings
 from parity.measure.injected import Clean
@@ -256,3 +256,41 @@ def test_misread_configurations() -> None:
     assert made["`rope.theta` ignored (its default instead of 500.0)"]["rope"] == {}
     assert "rope" not in made["`rope` ignored"]
     assert config == {"eps": 1e-5, "act": "gelu", "rope": {"theta": 500.0}}
+
+
+def test_labels_of_a_configuration() -> None:
+    """A table from numbers to labels has no fields: nothing of it is misread, and nothing breaks."""
+    config = {"eps": 1e-5, "id2label": {0: "no", 1: 2.0}}
+    assert numbers(config) == {"eps": 1e-5}
+    assert [path for path, _, _ in variants(config) if path.startswith("id2label.")] == []
+
+
+def test_injected() -> None:
+    """A declared fault is injected at the place that is named, in drawn examples too, and the report says so."""
+    found = locate_drawn(stack.workspace(), "toy", count=1, fault="no_factor@layers.3.first")
+    assert [culprit.path for culprit in found.culprits] == ["layers.3.first"]
+    assert found.inputs.endswith("with the fault no_factor@layers.3.first")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("no_factor", "say NAME@PATH"),
+        ("no_factor@layers.9.first", "no case answers for a place `layers.9.first`"),
+        ("odd@last", "no case declares it; toy/gain has no_factor, other_factor"),
+        ("layer:no_factor@last", "no case declares it"),
+    ],
+)
+def test_injected_nowhere(fault: str, said: str) -> None:
+    """A fault or a place that there is not is one line."""
+    with pytest.raises(BadInput, match=said):
+        locate_drawn(stack.workspace(), "toy", count=1, fault=fault)
+
+
+def test_backward_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part with more parameters than are differentiated at once is said to be left out, and why."""
+    monkeypatch.setattr("parity.locating.backward.LARGE", 8)
+    found = locate_drawn(stack.workspace(), "toy", backward=True, count=1)
+    assert not {"", "layers.3"} & {place.path for place in found.places}
+    assert {"last", "layers.3.first"} <= {place.path for place in found.places}
+    assert [note for note in found.not_checked if note.startswith("`layers.3`: 0 million parameters")]
