@@ -43,17 +43,19 @@ def sing(runner: Runner, cases: Sequence[Case]) -> Canary | None:
     if case is None:
         return None
     with one_thread():
+        seed, found = draw.seed_of(runner.settings.seed, f"{case.name} canary"), None
         try:
             subject = runner.subject(case)
-            example = _example(runner, case)  # of the pool that the subject brought along
-            followed = subject.follow(example)
+            for example in _examples(runner, case, seed=seed):  # of the pool that the subject brought along
+                followed = subject.follow(example)
+                if not followed.evaluation.program.lines:
+                    return None
+                if found := next(visible(followed, seed=seed), None):
+                    break
+            else:
+                return dead(case, STILL)
         except Exception:  # the author's code: whatever it raises is told by the checks
             return None
-        if not followed.evaluation.program.lines:
-            return None
-        found = next(visible(followed, seed=draw.seed_of(runner.settings.seed, f"{case.name} canary")), None)
-        if found is None:
-            return dead(case, STILL)
         injected, outputs = found
         said = described(injected, runner.registry)
         finding = runner.judge(_Faulty(runner, subject, outputs), "exact", example)
@@ -96,12 +98,11 @@ class _Faulty(Subject):
         return self._faulty
 
 
-def _example(runner: Runner, case: Case) -> Example:
-    """One of the examples of the run's first configuration; not the first, which is the simplest."""
+def _examples(runner: Runner, case: Case, *, seed: int) -> list[Example]:
+    """Some examples of the run's first configurations, the simplest last: an output of zeros shows no fault."""
     drawn: list[Example] = []
-    seed = draw.seed_of(runner.settings.seed, f"{case.name} canary")
-    draw.run(draw.examples(case, runner.pool(exact.check)[:1]), drawn.append, examples=3, seed=seed)
-    return drawn[-1]
+    draw.run(draw.examples(case, runner.pool(exact.check)[:3]), drawn.append, examples=6, seed=seed)
+    return drawn[::-1]
 
 
 def _negated(x: Any) -> Any:

@@ -1,8 +1,10 @@
 """`parity.locate`: one call that finds where a port and its reference part."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from parity.located import Located
+if TYPE_CHECKING:  # pydantic: an `import parity` must not cost it
+    from parity.located import Located
 
 
 def locate(
@@ -16,7 +18,7 @@ def locate(
     example: str | None = None,
     fault: str | None = None,
     root: Path | None = None,
-) -> Located:
+) -> "Located":
     """Walk a whole model part by part, each on the reference's own inputs, and name the deepest that fails.
 
     Args:

@@ -37,6 +37,7 @@ HALVES = {
     "bfloat16": Format(7, -126, float.fromhex("0x1.fep+127")),
     "float16": Format(10, -14, 65504.0),
 }
+_SPLIT = 2.0**7 + 1
 _EXPONENT = np.int64(0x7FF << 52)
 
 
@@ -50,9 +51,10 @@ def _rounded(form: Format, x: Any) -> Array:
     """Float64 numbers that the format has, nearest to those of `x`, in one step.
 
     By way of float32, as ml_dtypes and torch convert, a number just past a tie is first rounded onto it, and then
-    to the wrong side in half of the cases.
+    to the wrong side in half of the cases. What is 2**-46 of itself past a tie counts as on it: as far as two sums of
+    the same numbers in another order may be apart.
     """
-    x = np.asarray(x, np.float64)
+    x = _settled(np.asarray(x, np.float64))
     magnitude = np.abs(x)
     if magnitude.max(initial=0.0) <= form.largest:  # not so with a NaN
         return _nearest(form, x)
@@ -60,6 +62,13 @@ def _rounded(form: Format, x: Any) -> Array:
     x = np.where(magnitude >= overflow, np.copysign(np.inf, x), x)
     finite = np.isfinite(x)
     return np.where(finite, _nearest(form, np.where(finite, x, 0.0)), x)
+
+
+def _settled(x: Array) -> Array:
+    """Rounded to 46 bits, by Dekker's splitting; what is too large for that, or no number, as it is."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        large = x * _SPLIT
+        return np.where(np.isfinite(large), large - (large - x), x)
 
 
 def _nearest(form: Format, x: Array) -> Array:

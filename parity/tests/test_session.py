@@ -91,7 +91,7 @@ def test_a_right_port_passes_and_what_was_not_checked_is_listed(root: Path) -> N
         "toy/pair[structure] was skipped: one check is enough here",
         "not selected: toy/scale",
         "not asked for: transfer (1), gradient (1), rounded (2), float32 (1), bfloat16 (1), "
-        "float16 (1), transforms (1)",
+        "float16 (1), eager (3), transforms (1)",
         "toy refuses the field `bias`: it has none",
     )
     assert {"torch", "jax", "flax", "cpus", "threads", "jax_backend"} <= set(results.environment)

@@ -1,5 +1,6 @@
 """Workers: verdicts don't depend on how many there are, and one that dies takes only its check along."""
 
+import contextlib
 import json
 import os
 import signal
@@ -71,8 +72,12 @@ def test_an_interrupt_ends_all_workers_and_tells_what_there_is(tmp_path: Path) -
     port = root / "cases" / "toy" / "port.py"
     port.write_text(port.read_text().replace("return self.b(self.a(x))", "import time; time.sleep(60)"))
     process = started(root, "--jobs", "2")
-    time.sleep(15)
-    os.killpg(process.pid, signal.SIGINT)
+    for _ in range(6):  # one that comes at an unlucky moment of an import is lost, as anywhere in Python
+        time.sleep(12)
+        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=10)
+            break
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "interrupted" in out
