@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from parity import draw, values
 from parity.case import Case, Example, Json, Variant
+from parity.checks.kept import KeptOutputs, Outputs, keep
 from parity.ideal.rounding import Rounding
 from parity.port import Followed, Port, Traced, apart, compiled, form, traced
 from parity.port import build as build_port
@@ -20,10 +21,7 @@ from parity.registry import Registry
 from parity.weights import Plan, plan
 
 Array = npt.NDArray[Any]
-Outputs = Mapping[str, Array]
 T = TypeVar("T")
-KEPT = 64  # built modules, traces and compilations of one kind; a run's pool is smaller
-KEPT_BYTES = 2**28  # of the reference's outputs: a check asks for those of the check before it
 
 
 class Subject:
@@ -42,7 +40,7 @@ class Subject:
         self._port: OrderedDict[Any, Any] = OrderedDict()
         self._clean = clean if variant and clean and clean.case is case else None
         self._reference: OrderedDict[Any, Any] = clean._reference if clean else OrderedDict()
-        self._outputs: _Outputs = clean._outputs if clean else _Outputs()
+        self._outputs: KeptOutputs = clean._outputs if clean else KeptOutputs()
         self._drawn: dict[Any, list[Example]] = clean._drawn if clean else {}
         self._inputs: tuple[Example | None, dict[str, dict[str, Any]]] = None, {}  # of the last example, by dtype
         self._parameters: tuple[Example, dict[str, npt.NDArray[np.float32]]] | None = None  # of the last example
@@ -84,12 +82,12 @@ class Subject:
                 ties=theirs.ties,
             )
 
-        return _kept(self._port, ("plan", key_of(config)), make)
+        return keep(self._port, ("plan", key_of(config)), make)
 
     def port(self, config: Json, dtype: str) -> Port:
         """The abstract port for one configuration and dtype."""
         key = ("port", dtype, key_of(config))
-        return _kept(self._port, key, lambda: self._untouched(key) or build_port(self.case, config, dtype=dtype))
+        return keep(self._port, key, lambda: self._untouched(key) or build_port(self.case, config, dtype=dtype))
 
     def _untouched(self, key: Any) -> Port | None:
         """The clean port, if it is there and nothing that this variant changes was run to build it.
@@ -129,7 +127,7 @@ class Subject:
 
     def forget_outputs(self) -> None:
         """Drop the reference's outputs that are kept, for a measurement of what they cost."""
-        self._outputs = _Outputs()
+        self._outputs = KeptOutputs()
 
     def exact_outputs_of(self, example: Example, dtype: str) -> Outputs:
         """Run the reference in exact float64 on parameters and inputs as `dtype` holds them."""
@@ -205,14 +203,14 @@ class Subject:
             dtype: names the machine.
         """
         module = self.port(example.config, dtype)
-        return _kept(self._port, (kind, key_of(example.config), shapes(inputs)), lambda: make(module, inputs))
+        return keep(self._port, (kind, key_of(example.config), shapes(inputs)), lambda: make(module, inputs))
 
     def working_outputs(self, example: Example, dtype: str) -> Outputs:
         """Run the port on the real backend, compiled once per configuration and form."""
         inputs = self.port_inputs(example, dtype)
         module = self.port(example.config, dtype)
         key = ("compiled", dtype, key_of(example.config), shapes(inputs))
-        function = _kept(self._port, key, lambda: compiled(module, inputs))
+        function = keep(self._port, key, lambda: compiled(module, inputs))
         return function.run(self.leaves(example, self.parameters(example, dtype), dtype), inputs)
 
     def form(self, example: Example, dtype: str) -> Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -220,11 +218,11 @@ class Subject:
         inputs = self.port_inputs(example, dtype)
         module = self.port(example.config, dtype)
         key = ("form", dtype, key_of(example.config), shapes(inputs))
-        return _kept(self._port, key, lambda: form(module, inputs))
+        return keep(self._port, key, lambda: form(module, inputs))
 
     def kept(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """What was made of the port under a key before, or is now; the key's first item is its kind."""
-        return _kept(self._port, key, make)
+        return keep(self._port, key, make)
 
     def filled(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Reference:
         """The reference with these parameters, narrowed or widened to `dtype`."""
@@ -234,7 +232,7 @@ class Subject:
 
     def _built(self, config: Json, dtype: str = "float32") -> Reference:
         key = ("built", dtype, key_of(config))
-        return _kept(self._reference, key, lambda: build_reference(self.case, config, dtype=dtype))
+        return keep(self._reference, key, lambda: build_reference(self.case, config, dtype=dtype))
 
     def _run_reference(self, example: Example, dtype: str, parameters: Mapping[str, Array]) -> Outputs:
         module = self.filled(example, dtype, parameters)
@@ -256,39 +254,6 @@ class Subject:
             arrays = {name: values.arrays(tree, dtype) for name, tree in example.inputs.items()}
             self._inputs[1][dtype] = {name: _read_only(tree) for name, tree in arrays.items()}
         return dict(self._inputs[1][dtype])
-
-
-class _Outputs:
-    """A cache of the outputs that were used last, up to `KEPT_BYTES`."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Any, Outputs] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: Any, make: Callable[[], Outputs]) -> Outputs:
-        if key not in self._kept:
-            self._kept[key] = made = make()
-            self._bytes += _bytes(made)
-        self._kept.move_to_end(key)
-        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
-            self._bytes -= _bytes(self._kept.popitem(last=False)[1])
-        return self._kept[key]
-
-
-def _bytes(outputs: Outputs) -> int:
-    return sum(x.nbytes for x in outputs.values())
-
-
-def _kept(cache: OrderedDict[Any, Any], key: Any, make: Callable[[], T]) -> T:
-    """A cache of the `KEPT` things of one kind (a key's first item) that were used last."""
-    if key not in cache:
-        made = make()
-        same_kind = [other for other in cache if other[0] == key[0]]
-        if len(same_kind) >= KEPT:
-            del cache[same_kind[0]]
-        cache[key] = made
-    cache.move_to_end(key)
-    return cache[key]
 
 
 def _working(dtype: str) -> str:

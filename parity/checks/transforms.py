@@ -68,7 +68,7 @@ def start(subject: Subject, tolerances: Tolerances) -> Run:
             errors += [finding.error] if finding.error else []
         if new:
             seen.setups.append(example.shape_key)
-        return _held(subject, _merged(errors), tolerances, "")
+        return _held(subject, _merged(errors), tolerances, "all relations hold")
 
     return Run(judge, lambda: _never(subject, seen))
 

@@ -21,7 +21,7 @@ from parity.cli.options import (
     Token,
     app,
 )
-from parity.cli.output import check_files, color, complain, deliver, say, width
+from parity.cli.output import check_files, color, complain, publish, refuse_text_alone, say, width
 from parity.cli.report import write_reports
 from parity.errors import BadInput
 
@@ -60,8 +60,7 @@ def check(
     from parity.report.json import to_json
 
     check_files(json, html, markdown)
-    if checkpoint is None and text is not None:
-        raise BadInput("--text is what a checkpoint reads: give --checkpoint too")
+    refuse_text_alone(checkpoint, text)
     if checkpoint is not None and (checks or len(cases or ()) != 1):
         raise BadInput("--checkpoint runs all its checks of one port: name the port, and no --check")
     workspace = session.load()
@@ -82,10 +81,7 @@ def check(
             from parity.report.failure import with_causes
 
             results = with_causes(results, causes(workspace, results))
-    stream = sys.stderr if json == "-" else sys.stdout  # where stdout is for JSON, people read stderr
-    say(terminal.render(results, width=width(), color=color(stream)), stream)
-    if json:
-        deliver(to_json(results), json)
+    publish(results, terminal.render, json=json, to_json=to_json)
     write_reports(results, html=html, markdown=markdown)
     raise typer.Exit(results.exit_status)
 

@@ -1,13 +1,12 @@
 """`parity gate`: may this port be merged, and if not, why not?"""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from parity.cli.options import Examples, First, Jobs, Json, Markdown, Seed, app
-from parity.cli.output import check_files, color, deliver, say, tell, width
+from parity.cli.output import check_files, publish, tell
 
 Port = Annotated[str, typer.Argument(metavar="PORT", help="Whose gate: llama.")]
 Found = Annotated[
@@ -39,7 +38,6 @@ def gate(
     from parity import session, workers
     from parity.report import gate as report
     from parity.report import live
-    from parity.report.files import write_whole
     from parity.report.json import read, read_audit
 
     check_files(json, markdown)
@@ -54,10 +52,5 @@ def gate(
     )
     with live.progress(None) as hooks:
         found = gates.gate(session.load(), port, asked, hooks=hooks, progress=tell)
-    stream = sys.stderr if json == "-" else sys.stdout
-    say(report.render(found, width=width(), color=color(stream)), stream)
-    if json:
-        deliver(report.to_json(found), json)
-    if markdown:
-        write_whole(markdown, report.markdown(found))
+    publish(found, report.render, json=json, to_json=report.to_json, files=[(markdown, report.markdown)])
     raise typer.Exit(found.exit_status)

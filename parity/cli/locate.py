@@ -1,13 +1,12 @@
 """`parity locate`: a whole model, part by part: where do port and reference part?"""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from parity.cli.options import Html, Json, Markdown, Prose, Seed, app
-from parity.cli.output import check_files, color, deliver, say, tell, width
+from parity.cli.output import check_files, publish, refuse_text_alone, tell
 from parity.errors import BadInput
 
 Port = Annotated[str, typer.Argument(metavar="PORT", help="llama; or one case of it, such as block.")]
@@ -50,11 +49,9 @@ def locate(
     from parity.locate import locate as search
     from parity.report import locate as report
     from parity.report import located as reports
-    from parity.report.files import write_whole
 
     check_files(json, html, markdown)
-    if checkpoint is None and text is not None:
-        raise BadInput("--text is what a checkpoint reads: give --checkpoint too")
+    refuse_text_alone(checkpoint, text)
     if checkpoint is not None and example is not None:
         raise BadInput("--example is a drawn one: it needs no --checkpoint")
     tell(f"locating in {port}")
@@ -68,12 +65,6 @@ def locate(
         example=example,
         fault=fault,
     )
-    stream = sys.stderr if json == "-" else sys.stdout
-    say(report.render(found, width=width(), color=color(stream)), stream)
-    if json:
-        deliver(found.model_dump_json(by_alias=True, indent=2) + "\n", json)
-    if html:
-        write_whole(html, reports.html(found))
-    if markdown:
-        write_whole(markdown, reports.markdown(found))
+    files = (html, reports.html), (markdown, reports.markdown)
+    publish(found, report.render, json=json, to_json=reports.to_json, files=files)
     raise typer.Exit(found.exit_status)

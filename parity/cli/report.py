@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from parity.cli.options import Html, Json, Markdown, app
-from parity.cli.output import check_files, color, deliver, say, width
+from parity.cli.output import check_files, color, publish, say, width
 
 if TYPE_CHECKING:  # pydantic: half a second that `parity --version` must not cost
     from parity.located import Located
@@ -52,17 +52,11 @@ def diff(
     """Say what moved between two runs, and whether a dependency did. Exit status: 0, or 1 if something newly fails."""
     from parity.diff import diff as compare
     from parity.report import diff as renderers
-    from parity.report.files import write_whole
     from parity.report.json import read
 
     check_files(json, markdown)
     found = compare(read(old), read(new))
-    stream = sys.stderr if json == "-" else sys.stdout
-    say(renderers.render(found, width=width(), color=color(stream)), stream)
-    if json:
-        deliver(renderers.to_json(found), json)
-    if markdown:
-        write_whole(markdown, renderers.markdown(found))
+    publish(found, renderers.render, json=json, to_json=renderers.to_json, files=[(markdown, renderers.markdown)])
     raise typer.Exit(found.exit_status)
 
 

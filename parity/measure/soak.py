@@ -5,11 +5,11 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 
 from parity.errors import BadInput
-from parity.measure.clean import checks_of
 from parity.registry import nearest
 from parity.results import Model, Result
 from parity.run import CHECKS, Settings
 from parity.session import Hooks, Selection, Workspace, run, select
+from parity.tolerance import MEASURES
 
 
 class Alarm(Model):
@@ -87,11 +87,15 @@ def asked(
     selection = select(workspace.registry, names, checks or tuple(CHECKS))
     for broken in selection.broken:
         raise BadInput(f"{broken}: nothing is soaked until all of it can be loaded")
-    pairs = [(case, check) for case, check in selection.pairs if checks or check in checks_of(case)]
+    pairs = [(case, check) for case, check in selection.pairs if checks or _is_bounded(check)]
     if not pairs:
         raise BadInput("nothing was selected: no case has a check with bounds")
     share = math.ceil(examples / (len(seeds) * len(pairs)))
     return Asked(dataclasses.replace(selection, pairs=pairs), seeds, share)
+
+
+def _is_bounded(check: str) -> bool:
+    return check in CHECKS and CHECKS[check].kind in MEASURES and not CHECKS[check].deep
 
 
 def soak(workspace: Workspace, asked: Asked, *, hooks: Hooks | None = None) -> Soak:

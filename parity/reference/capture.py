@@ -105,6 +105,13 @@ def _watched(module: nn.Module, path: str, ignores: frozenset[str], visit: Visit
         instead = visit(path, under_way.pop(), named)
         return _exchanged(outputs, instead) if instead else None
 
+    with hooked(module, before, after):
+        yield
+
+
+@contextlib.contextmanager
+def hooked(module: nn.Module, before: Callable[..., None], after: Callable[..., Any]) -> Iterator[None]:
+    """Call `before` and `after` around each forward call of a module, keyword arguments included."""
     handles = (
         module.register_forward_pre_hook(before, with_kwargs=True),
         module.register_forward_hook(after, with_kwargs=True),

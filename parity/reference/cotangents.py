@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from parity.reference.build import Outputs, Reference, arithmetic, array, leaves_of, tensor, tensors_of
-from parity.reference.capture import _bound
+from parity.reference.capture import _bound, hooked
 
 Array = npt.NDArray[Any]
 Key = tuple[str, int]  # a submodule's path, and which of its calls
@@ -77,12 +77,5 @@ def _watched(module: nn.Module, path: str, ignores: frozenset[str], passed: dict
             if y.requires_grad:
                 y.register_hook(lambda gradient, name=name: back.update({name: array(gradient).copy()}))
 
-    handles = (
-        module.register_forward_pre_hook(before, with_kwargs=True),
-        module.register_forward_hook(after, with_kwargs=True),
-    )
-    try:
+    with hooked(module, before, after):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

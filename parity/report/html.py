@@ -65,6 +65,7 @@ def _rendered(
     rejects = [result.status == "passed" for result in results.results if group_of(result) == "rejects"]
     return page(
         template,
+        found=results,
         results=results,
         verdict=verdict(results),
         counts=counts(results),

@@ -13,11 +13,17 @@ def html(found: Located) -> str:
     status = "failed" if found.culprits else "passed"
     return pages.page(
         "located.html",
+        found=found,
         located=found,
         curve=curve(found),
         verdict={"status": status, "symbol": SYMBOLS[status], "text": title(found)},
         asked=asked(found),
     )
+
+
+def to_json(found: Located) -> str:
+    """The search as JSON text; see `parity.located` for what it holds."""
+    return found.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
 def markdown(found: Located) -> str:
