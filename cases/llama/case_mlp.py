@@ -30,8 +30,8 @@ CONTINUOUS = (
 def inputs(config: Config, form: Config) -> SearchStrategy[dict[str, Any]]:
     """1e-6 among the magnitudes, since some activations bend at 0 and differ only beside it.
 
-    `sqrtsoftplus` is asked past its threshold of 20, and not near -87: below, its softplus is subnormal in float32, which
-    XLA takes for zero on a CPU and torch does not, and the root's derivative is infinite there.
+    `sqrtsoftplus` is asked past its threshold of 20, and not near -87: below, its softplus is subnormal in float32,
+    which XLA takes for zero on a CPU and torch does not, and the root has an infinite derivative there.
     """
     shape = (form["batch"], form["length"], config["hidden_size"])
     if config["hidden_act"] == "sqrtsoftplus":
