@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import difflib
 import gc
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +14,17 @@ from parity.case import Case
 from parity.environment import describe
 from parity.errors import BadInput
 from parity.fingerprint import fingerprint
-from parity.registry import Broken, Registry, nearest
+from parity.registry import Broken, Registry
 from parity.results import Component, Result, Results
+from parity.selection import Pairs, layer_of
+from parity.selection import Selection as Selection
+from parity.selection import not_checked as not_checked
+from parity.selection import select as select
 from parity.tolerance import Tolerances
 
 if TYPE_CHECKING:  # these import torch and jax: seconds that `parity --version` must not cost
     from parity.run import Runner, Settings
     from parity.workers import Event
-
-Pairs = Sequence[tuple[Case, str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +33,6 @@ class Workspace:
 
     registry: Registry
     tolerances: Tolerances
-
-
-@dataclasses.dataclass(frozen=True)
-class Selection:
-    """What a run is asked for, bottom-up, all checks of a case together so that what is built is shared."""
-
-    pairs: Pairs
-    broken: tuple[Broken, ...] = ()
-    not_checked: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,24 +109,6 @@ def settings(*, examples: int = 50, seed: int = 0, time_limit: float | None = No
     if examples < 1:
         raise BadInput(f"at least 1 example is needed, not {examples}")
     return Settings(examples, seed, None if time_limit is None else time.monotonic() + time_limit)
-
-
-def select(registry: Registry, names: Collection[str] = (), checks: Collection[str] = ()) -> Selection:
-    """Cases and checks by name; raises BadInput for an unknown name, and when nothing is selected."""
-    from parity.run import check_ids
-
-    _known_checks(registry, checks)
-    broken = tuple(b for b in registry.broken if not names or any(_is_named(b, name) for name in names))
-    left = [name for name in names if not any(_is_named(b, name) for b in broken) or _names_a_case(registry, name)]
-    cases = registry.select(left) if left or not names else ()
-    pairs = [
-        (case, check) for case in cases for check in check_ids(case, deep=bool(checks)) if _asked_for(check, checks)
-    ]
-    if not cases and not broken:
-        raise BadInput(f"nothing was selected: there are no cases under {registry.root / 'cases'}")
-    if not pairs and not broken:
-        raise BadInput(f"nothing was selected: {', '.join(c.name for c in cases)} has no check {' or '.join(checks)}")
-    return Selection(pairs, broken, tuple(not_checked(registry, pairs, broken)))
 
 
 def run(
@@ -244,7 +217,7 @@ def gather(
 
 def parts(registry: Registry) -> dict[str, list[str]]:
     """Case -> what it is made of; a part whose file could not be loaded goes by the file's name."""
-    broken = {f"{b.path.split('/')[-2]}/{_layer(b)}": b.name for b in registry.broken}
+    broken = {f"{b.path.split('/')[-2]}/{layer_of(b)}": b.name for b in registry.broken}
     return {
         name: [broken.get(part, part) for part in case.parts.values() if part in registry.cases or part in broken]
         for name, case in registry.cases.items()
@@ -271,33 +244,6 @@ def broken_results(broken: Iterable[Broken]) -> list[Result]:
     return [Result(case=file.name, check="import", status="error", message=str(file)) for file in broken]
 
 
-def not_checked(registry: Registry, pairs: Pairs, broken: Collection[Broken] = ()) -> Iterator[str]:
-    """What a run of these checks does not look at, a line each; what is skipped is in the results."""
-    from parity.run import check_ids
-
-    chosen = {(case.name, check) for case, check in pairs}
-    cases = {name for name, _ in chosen}
-    if others := [case.name for case in registry.bottom_up() if case.name not in cases]:
-        yield f"not selected: {', '.join(others)}"
-    every = [(case.name, check) for case in registry.bottom_up() if case.name in cases for check in check_ids(case)]
-    kinds = Counter(check.partition(":")[0] for name, check in every if (name, check) not in chosen)
-    if kinds:
-        yield f"not asked for: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}"
-    yield from (f"{file}: could not be loaded" for file in registry.broken if file not in broken)
-    for suite in registry.suites.values():
-        if any(name.startswith(f"{suite.name}/") for name in cases):
-            yield from (f"{suite.name} refuses the field `{field}`: {why}" for field, why in suite.refuses.items())
-    for case in registry.bottom_up():
-        undeclared = [what for what, given in (("batch", case.batch), ("laws", case.laws)) if not given]
-        if undeclared and (case.name, "transforms") in chosen:
-            yield f"{case.name} declares no {' and no '.join(undeclared)}: `transforms` does not ask for them"
-    declared = {case.name: case.equivalents for case, _ in pairs if case.equivalents}
-    for name, equivalents in declared.items():
-        yield f"{name}: declared the same function: {', '.join(equivalents)}"
-        for variant, equivalent in equivalents.items():
-            yield from (f"{name}: {variant} need not pass {kind}: {why}" for kind, why in equivalent.excused.items())
-
-
 def stale(workspace: Workspace, cases: Collection[str]) -> Iterator[str]:
     """Tolerances of these cases that were measured on other code than there is now, a line a case."""
     registry, tolerances = workspace.registry, workspace.tolerances
@@ -308,32 +254,3 @@ def stale(workspace: Workspace, cases: Collection[str]) -> Iterator[str]:
             port, _, layer = case.name.partition("/")
             command = f"parity calibrate {port} {layer} --write"
             yield f"the bounds of {case.name}[{', '.join(checks)}] were measured on other code: {command}"
-
-
-def _known_checks(registry: Registry, checks: Collection[str]) -> None:
-    from parity.run import CHECKS, check_ids
-
-    short = (*dict.fromkeys((*CHECKS, *(check.kind for check in CHECKS.values()))), "rejects", "accepts")
-    every = (*short, *(check for case in registry.cases.values() for check in check_ids(case)))
-    for name in checks:
-        if name not in every:
-            known = every if difflib.get_close_matches(name, every, cutoff=0.5) else short
-            raise BadInput(f"unknown check {name!r}{nearest(name, dict.fromkeys(known))}")
-
-
-def _asked_for(check: str, asked: Collection[str]) -> bool:
-    return not asked or check in asked or check.partition(":")[0] in asked
-
-
-def _layer(broken: Broken) -> str:
-    return Path(broken.path).stem.removeprefix("case_")
-
-
-def _is_named(broken: Broken, name: str) -> bool:
-    """Whether a selection by this name would have meant a file's cases, as far as its path tells."""
-    port = broken.path.split("/")[-2]
-    return name in (port, _layer(broken), f"{port}/{_layer(broken)}")
-
-
-def _names_a_case(registry: Registry, name: str) -> bool:
-    return any(name in (case, *case.split("/", 1)) for case in registry.cases)

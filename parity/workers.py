@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -16,9 +16,9 @@ from parity.errors import BadInput
 from parity.port import cache
 from parity.results import Result
 from parity.run import Runner
+from parity.selection import Pairs
 
 OFTEN = 0.1  # seconds between two reports of progress
-Pairs = Sequence[tuple[Case, str]]
 
 
 @dataclasses.dataclass(frozen=True)
