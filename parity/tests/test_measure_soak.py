@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from parity.cli import main
-from parity.measure import clean
+from parity.measure import soak as soaking
 from parity.measure.soak import asked, soak
 from parity.report import soak as report
 from parity.session import Hooks, load
 from parity.tests import toy
+from parity.tolerance import MEASURES
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -19,7 +20,7 @@ Call = Callable[..., tuple[int, str, str]]
 @pytest.fixture(autouse=True)
 def two_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is counted here does not move when a check is added."""
-    monkeypatch.setattr(clean, "MEASURES", {name: clean.MEASURES[name] for name in ("exact", "float32")})
+    monkeypatch.setattr(soaking, "MEASURES", {name: MEASURES[name] for name in ("exact", "float32")})
 
 
 @pytest.fixture
@@ -46,6 +47,15 @@ def test_examples_are_shared_among_seeds_layers_and_checks(call: Call) -> None:
     given = asked(load(), ["toy"], [], examples=50, seeds=range(7, 9))
     assert {check for _, check in given.selection.pairs} == {"exact", "float32"}
     assert (given.runs, given.examples) == (8, 7)
+
+
+def test_every_check_that_has_bounds_is_asked(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The casts too, which calibration has no rule for; and nothing that runs only where it is asked for."""
+    monkeypatch.setattr(soaking, "MEASURES", MEASURES)
+    toy.write(Path.cwd())
+    given = asked(load(), ["toy"], [], examples=1, seeds=[0])
+    bounded = {"exact", "gradient", "rounded:bfloat16", "rounded:float16", "float32", "bfloat16", "transforms"}
+    assert {check for _, check in given.selection.pairs} == bounded
 
 
 def test_a_right_port_raises_no_alarm(call: Call) -> None:
