@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from .block import DecoderLayer
 from .config import LlamaConfig
 from .embedding import Embedding
+from .files import Pretrained
 from .linear import cast
 from .mask import make_mask
 from .outputs import ModelOutput
@@ -21,7 +22,7 @@ from .rotary import RotaryEmbedding
 from .stack import plain, recomputed, scanned, shared
 
 
-class LlamaModel(nnx.Module):
+class LlamaModel(Pretrained):
     """Token ids to normed hidden states.
 
     Args:
