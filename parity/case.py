@@ -200,6 +200,29 @@ class Case:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A job that both sides do, and that `parity bench --port` times.
+
+    Each side is made when it is timed and dropped afterwards: () -> a function that does the job once and returns when
+    it is done. What it compiles, it compiles in its first call.
+
+    Attributes:
+        port: the port's side.
+        references: name -> the reference's side, such as 'eager' or 'torch.compile': the fastest counts. None where
+            only the port's own times are asked for.
+        tokens: how many a job reads or writes.
+        reads: bytes that a job can't do without reading from memory, where that is what it waits for.
+    """
+
+    port: Callable[[], Callable[[], Any]]
+    references: Mapping[str, Callable[[], Callable[[], Any]]] = dataclasses.field(
+        default_factory=dict[str, Callable[[], Callable[[], Any]]]
+    )
+    tokens: int = 0
+    reads: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Suite:
     """What is true of a whole port.
 
@@ -214,6 +237,7 @@ class Suite:
         text: prose for a checkpoint to read, of 300 tokens or more.
         prompts: beginnings for a checkpoint to go on with, of different lengths.
         bench: case name -> fields of its configuration that are set, for the cases that `parity bench` measures.
+        workloads: name -> a job that `parity bench --port` times on both sides.
         leftovers: pattern of tensor names that checkpoints may hold and nothing reads -> why.
     """
 
@@ -226,4 +250,5 @@ class Suite:
     text: str = ""
     prompts: tuple[str, ...] = ()
     bench: Mapping[str, Json] = dataclasses.field(default_factory=dict[str, Json])
+    workloads: Mapping[str, Workload] = dataclasses.field(default_factory=dict[str, Workload])
     leftovers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
