@@ -324,7 +324,9 @@ def test_a_configuration_comes_back(config: Config) -> None:
 
 
 FAULTS = {
-    "kernel_reshaped": parity.edit(loading._array, ("view.T if", "view.reshape(view.shape[::-1]) if")),
+    "kernel_reshaped": parity.edit(
+        loading._array, ("tensor.mapped().T if", "tensor.mapped().reshape(tensor.shape[::-1]) if")
+    ),
     "square_kernel_not_turned": parity.edit(
         names_of.stored, ("return Stored(", "transposed &= '.o_proj' not in path; return Stored(")
     ),
