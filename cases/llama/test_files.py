@@ -340,7 +340,7 @@ FAULTS = {
         tensors.write,
         (
             "_write(stream, name, source)",
-            "_write(stream, name, next(x for _, x in ordered if x.shape == source.shape))",
+            "_write(stream, name, next(x for x in sources.values() if x.shape == source.shape))",
         ),
     ),
 }
