@@ -111,6 +111,19 @@ def _no_form(config: Json) -> "SearchStrategy[Json]":
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AtOnce:
+    """For a case that decodes, step by step and with a cache: the same, read at once and without one.
+
+    Attributes:
+        reference: config -> a torch module that takes the case's inputs and returns its outputs.
+        where: (config, form) -> whether the two are the same function there.
+    """
+
+    reference: Callable[[Json], Any]
+    where: Callable[[Json, Json], bool] = lambda config, form: True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
     """One layer under test: both sides, the parameter map between them, and how its examples are drawn.
 
@@ -137,6 +150,7 @@ class Case:
         laws: name -> what must hold between two calls of the port.
         options: name -> another way to build the port that computes the same function from the same parameters, such
             as a loop over its layers.
+        at_once: for a case that decodes: the reference that reads everything at once, which `decode` holds it against.
         pins: examples that run first every time: each was a bug once, or is an edge that must not be left to chance.
         ignores: output of the reference -> why it is not compared.
         skips: check -> why it does not apply.
@@ -165,6 +179,7 @@ class Case:
     options: Mapping[str, Callable[[Json, Any, Any], Any]] = dataclasses.field(
         default_factory=dict[str, Callable[[Json, Any, Any], Any]]
     )
+    at_once: AtOnce | None = None
     pins: tuple[Example, ...] = ()
     ignores: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     skips: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
@@ -185,6 +200,29 @@ class Case:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A job that both sides do, and that `parity bench --port` times.
+
+    Each side is made when it is timed and dropped afterwards: () -> a function that does the job once and returns when
+    it is done. What it compiles, it compiles in its first call.
+
+    Attributes:
+        port: the port's side.
+        references: name -> the reference's side, such as 'eager' or 'torch.compile': the fastest counts. None where
+            only the port's own times are asked for.
+        tokens: how many a job reads or writes.
+        reads: bytes that a job can't do without reading from memory, where that is what it waits for.
+    """
+
+    port: Callable[[], Callable[[], Any]]
+    references: Mapping[str, Callable[[], Callable[[], Any]]] = dataclasses.field(
+        default_factory=dict[str, Callable[[], Callable[[], Any]]]
+    )
+    tokens: int = 0
+    reads: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Suite:
     """What is true of a whole port.
 
@@ -199,6 +237,7 @@ class Suite:
         text: prose for a checkpoint to read, of 300 tokens or more.
         prompts: beginnings for a checkpoint to go on with, of different lengths.
         bench: case name -> fields of its configuration that are set, for the cases that `parity bench` measures.
+        workloads: name -> a job that `parity bench --port` times on both sides.
         leftovers: pattern of tensor names that checkpoints may hold and nothing reads -> why.
     """
 
@@ -211,4 +250,5 @@ class Suite:
     text: str = ""
     prompts: tuple[str, ...] = ()
     bench: Mapping[str, Json] = dataclasses.field(default_factory=dict[str, Json])
+    workloads: Mapping[str, Workload] = dataclasses.field(default_factory=dict[str, Workload])
     leftovers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])

@@ -13,6 +13,7 @@ from transformers.models.llama.modeling_llama import (
 
 import parity
 from cases.llama.port.config import LlamaConfig
+from cases.llama.speed import WORKLOADS
 from cases.llama.text import PROMPTS, TEXT
 
 # What the cases of single layers read by name, and a config.json may leave out.
@@ -52,6 +53,7 @@ suite = parity.Suite(
         "llama/block": {},
         "llama/model": {"num_hidden_layers": 3},
     },
+    workloads=WORKLOADS,
     leftovers={
         "model.layers.*.self_attn.rotary_emb.inv_freq": OLD_BUFFER,
         "model.rotary_emb.inv_freq": OLD_BUFFER,

@@ -1,6 +1,7 @@
 """The torch side of a case: built, filled, run. With `ideal`, the only room that imports torch."""
 
 from parity.reference import given as given
+from parity.reference.bandwidth import bandwidth as bandwidth
 from parity.reference.build import Reference as Reference
 from parity.reference.build import build as build
 from parity.reference.build import jittered as jittered

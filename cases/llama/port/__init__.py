@@ -2,6 +2,7 @@
 
 from .attention import Attention as Attention
 from .block import DecoderLayer as DecoderLayer
+from .cache import Cache as Cache
 from .classification import LlamaForSequenceClassification as LlamaForSequenceClassification
 from .classification import LlamaForTokenClassification as LlamaForTokenClassification
 from .config import LlamaConfig as LlamaConfig
