@@ -3,6 +3,8 @@
 from .attention import Attention as Attention
 from .block import DecoderLayer as DecoderLayer
 from .cache import Cache as Cache
+from .classification import LlamaForSequenceClassification as LlamaForSequenceClassification
+from .classification import LlamaForTokenClassification as LlamaForTokenClassification
 from .config import LlamaConfig as LlamaConfig
 from .config import RopeConfig as RopeConfig
 from .config import UnsupportedConfig as UnsupportedConfig
@@ -13,7 +15,10 @@ from .loss import causal_lm_loss as causal_lm_loss
 from .mlp import MLP as MLP
 from .model import LlamaModel as LlamaModel
 from .outputs import CausalLMOutput as CausalLMOutput
+from .outputs import ClassifierOutput as ClassifierOutput
 from .outputs import ModelOutput as ModelOutput
+from .outputs import SpanOutput as SpanOutput
+from .question_answering import LlamaForQuestionAnswering as LlamaForQuestionAnswering
 from .rmsnorm import RMSNorm as RMSNorm
 from .rotary import RotaryEmbedding as RotaryEmbedding
 from .rotary import apply_rotary_pos_emb as apply_rotary_pos_emb
