@@ -44,7 +44,7 @@ def descent(rate: float = RATE) -> Any:
     return optax.sgd(rate, momentum=0.9)
 
 
-def stepped(model: Any, optimizer: Any, batch: Mapping[str, Any]) -> Any:
+def stepped(model: Any, optimizer: Any, batch: Mapping[str, Any]) -> jax.Array:
     """The port's step, as a function that faults can edit."""
     loss, gradients = nnx.value_and_grad(lambda model: jnp.mean(jnp.square(model(**batch))))(model)
     optimizer.update(model, gradients)
