@@ -9,6 +9,7 @@ from .config import LlamaConfig as LlamaConfig
 from .config import RopeConfig as RopeConfig
 from .config import UnsupportedConfig as UnsupportedConfig
 from .embedding import Embedding as Embedding
+from .files import Pretrained as Pretrained
 from .heads import LlamaForCausalLM as LlamaForCausalLM
 from .linear import Linear as Linear
 from .loss import causal_lm_loss as causal_lm_loss
@@ -23,3 +24,4 @@ from .rmsnorm import RMSNorm as RMSNorm
 from .rotary import RotaryEmbedding as RotaryEmbedding
 from .rotary import apply_rotary_pos_emb as apply_rotary_pos_emb
 from .rotary import rotate_half as rotate_half
+from .tensors import BadCheckpoint as BadCheckpoint

@@ -12,13 +12,14 @@ from jax.typing import DTypeLike
 
 from .cache import Cache
 from .config import LlamaConfig
+from .files import Pretrained
 from .linear import Linear
 from .loss import causal_lm_loss
 from .model import LlamaModel
 from .outputs import CausalLMOutput
 
 
-class LlamaForCausalLM(nnx.Module):
+class LlamaForCausalLM(Pretrained):
     """Token ids to logits; with tied embeddings the token table is the output layer and there is no `lm_head`.
 
     `scan` and `remat` are those of `LlamaModel`: they change time and memory, and nothing else. `logits_dtype` is what
