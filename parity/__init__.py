@@ -1,5 +1,6 @@
 """Port PyTorch models to Flax and know that the port is right, layer by layer."""
 
+from parity.case import AtOnce as AtOnce
 from parity.case import Case as Case
 from parity.case import Example as Example
 from parity.case import Suite as Suite

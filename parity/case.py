@@ -111,6 +111,19 @@ def _no_form(config: Json) -> "SearchStrategy[Json]":
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AtOnce:
+    """For a case that decodes, step by step and with a cache: the same, read at once and without one.
+
+    Attributes:
+        reference: config -> a torch module that takes the case's inputs and returns its outputs.
+        where: (config, form) -> whether the two are the same function there.
+    """
+
+    reference: Callable[[Json], Any]
+    where: Callable[[Json, Json], bool] = lambda config, form: True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
     """One layer under test: both sides, the parameter map between them, and how its examples are drawn.
 
@@ -137,6 +150,7 @@ class Case:
         laws: name -> what must hold between two calls of the port.
         options: name -> another way to build the port that computes the same function from the same parameters, such
             as a loop over its layers.
+        at_once: for a case that decodes: the reference that reads everything at once, which `decode` holds it against.
         pins: examples that run first every time: each was a bug once, or is an edge that must not be left to chance.
         ignores: output of the reference -> why it is not compared.
         skips: check -> why it does not apply.
@@ -165,6 +179,7 @@ class Case:
     options: Mapping[str, Callable[[Json, Any, Any], Any]] = dataclasses.field(
         default_factory=dict[str, Callable[[Json, Any, Any], Any]]
     )
+    at_once: AtOnce | None = None
     pins: tuple[Example, ...] = ()
     ignores: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     skips: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])

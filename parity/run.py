@@ -10,7 +10,7 @@ from typing import Any
 
 from parity import draw
 from parity.case import Case, Example, Variant
-from parity.checks import eager, exact, float32, gradient, half, rounded, structure, transfer, transforms
+from parity.checks import decode, eager, exact, float32, gradient, half, rounded, structure, transfer, transforms
 from parity.checks.finding import Check, Finding
 from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
@@ -35,6 +35,7 @@ CHECKS: Mapping[str, Check] = {
         half.float16,
         *eager.checks,
         transforms.check,
+        decode.check,
     )
 }
 COMPILED = 3  # configurations that a check on the real backend draws its examples from: each one compiles
@@ -200,7 +201,8 @@ class Runner:
         """Whether every check passes for a variant that computes the same function, but those it is excused from."""
         subject = Subject(self.registry, clean.case, variant=variant, clean=clean)
         excused = {**variant.excused, **clean.case.skips}
-        asked = [each for each in CHECKS.values() if each.variants and not {each.name, each.kind} & {*excused}]
+        every = [check for check in CHECKS.values() if check.variants and check.of(clean.case)]
+        asked = [check for check in every if not {check.name, check.kind} & {*excused}]
         results = [self._ask(subject, each, progress, few=True) for each in asked]
         bad = next((result for result in results if result.status != "passed"), None)
         worst = max(results, key=lambda result: result.used or 0.0)
@@ -216,7 +218,7 @@ class Runner:
 
 def check_ids(case: Case, *, deep: bool = True) -> tuple[str, ...]:
     """Every check of a case, in the order they run; or without those that run only where they are asked for."""
-    checks = (name for name, check in CHECKS.items() if deep or not check.deep)
+    checks = (name for name, check in CHECKS.items() if check.of(case) and (deep or not check.deep))
     return (*checks, *(f"rejects:{name}" for name in case.faults), *(f"accepts:{name}" for name in case.equivalents))
 
 

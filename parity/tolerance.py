@@ -24,6 +24,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "float16": ("ratio", "rtol"),
     "eager": ("ratio",),
     "transforms": ("rtol",),
+    "decode": ("rtol",),
 }
 _KEYS = ("why", "measured")
 _MEASURED = ("examples", "seeds", "versions", "date", "fingerprint")

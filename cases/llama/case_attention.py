@@ -9,7 +9,7 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 import parity
 from cases.llama import laws
 from cases.llama.palettes import CASTS, Config, batches, configs, port_config, reference_config
-from cases.llama.port.attention import Attention, merge_heads, repeat_kv, softmax, split_heads
+from cases.llama.port.attention import Attention, averaged, grouped, merge_heads, scores, softmax, split_heads
 from cases.llama.port.rotary import rotate_half
 from parity.draw import floats, masks, rotations
 from parity.weights import Rules
@@ -59,58 +59,57 @@ attention = parity.Case(
     },
     faults={
         "kv_tiled": parity.edit(
-            repeat_kv, ("jnp.repeat(x_BKMH, groups, axis=1)", "jnp.tile(x_BKMH, (1, groups, 1, 1))")
+            grouped,
+            (
+                "x.reshape(B, kv_heads, N // kv_heads, *rest)",
+                "x.reshape(B, N // kv_heads, kv_heads, *rest).swapaxes(1, 2)",
+            ),
         ),
-        "scale_missing": parity.edit(Attention.__call__, ("times(scores_BNLM, self.scaling)", "scores_BNLM")),
-        "scale_twice": parity.edit(
-            Attention.__call__, ("times(scores_BNLM, self.scaling)", "times(scores_BNLM, self.scaling**2)")
+        "scale_missing": parity.edit(
+            Attention.step, ("times(scores(q_BNLH, k_BKMH), self.scaling)", "scores(q_BNLH, k_BKMH)")
         ),
+        "scale_twice": parity.edit(Attention.step, ("k_BKMH), self.scaling)", "k_BKMH), self.scaling**2)")),
         "scale_by_width_over_heads": parity.edit(
             Attention.__init__, ("self.scaling = H**-0.5", "self.scaling = (D // N) ** -0.5")
         ),
-        "mask_ignored": parity.edit(Attention.__call__, ("if attention_mask is not None:", "if False:")),
+        "mask_ignored": parity.edit(Attention.step, ("if attention_mask is not None:", "if False:")),
         "mask_off_by_one": parity.edit(
-            Attention.__call__, ("scores_BNLM + attention_mask", "scores_BNLM + jnp.roll(attention_mask, 1, axis=-1)")
+            Attention.step, ("scores_BNLM + attention_mask", "scores_BNLM + jnp.roll(attention_mask, 1, axis=-1)")
         ),
         "mask_on_queries": parity.edit(
-            Attention.__call__, ("scores_BNLM + attention_mask", "scores_BNLM + attention_mask.swapaxes(-1, -2)")
+            Attention.step, ("scores_BNLM + attention_mask", "scores_BNLM + attention_mask.swapaxes(-1, -2)")
         ),
         "mask_weak": parity.edit(
-            Attention.__call__,
+            Attention.step,
             ("scores_BNLM + attention_mask", "scores_BNLM + jnp.maximum(attention_mask, -8.0)"),
         ),
         "softmax_over_queries": parity.edit(softmax, ("axis=-1", "axis=-2")),
         "softmax_in_half": parity.edit(softmax, ("jnp.promote_types(dtype, jnp.float32)", "dtype"), checks=CASTS),
         "weights_left_in_float32": parity.edit(softmax, ("axis=-1).astype(dtype)", "axis=-1)"), checks=CASTS),
         "scores_left_in_float32": parity.edit(
-            Attention.__call__,
-            (
-                "q_BNLH, k_BNMH)",
-                "q_BNLH, k_BNMH, preferred_element_type=jnp.promote_types(q_BNLH.dtype, jnp.float32))",
-            ),
+            scores,
+            ("k_BKMH)\n", "k_BKMH, preferred_element_type=jnp.promote_types(q_BNLH.dtype, jnp.float32))\n"),
             checks=CASTS,
         ),
         "scale_rounded": parity.edit(
-            Attention.__call__, ("times(scores_BNLM, self.scaling)", "scores_BNLM * self.scaling"), checks=CASTS
+            Attention.step,
+            ("times(scores(q_BNLH, k_BKMH), self.scaling)", "scores(q_BNLH, k_BKMH) * self.scaling"),
+            checks=CASTS,
         ),
         "weights_taken_for_constant": parity.edit(
-            Attention.__call__,
-            (
-                'jnp.einsum("BNLM,BNMH->BNLH", weights_BNLM,',
-                'jnp.einsum("BNLM,BNMH->BNLH", jax.lax.stop_gradient(weights_BNLM),',
-            ),
+            averaged,
+            ("grouped(weights_BNLM,", "grouped(jax.lax.stop_gradient(weights_BNLM),"),
             checks=("gradient",),
         ),
         "values_turned_too": parity.edit(
-            Attention.__call__,
+            Attention.step,
             (
-                "v_BNMH = repeat_kv(v_BKMH, self.num_key_value_groups)",
-                "v_BKMH, _ = apply_rotary_pos_emb(v_BKMH, v_BKMH, cos_BLH, sin_BLH)\n"
-                "    v_BNMH = repeat_kv(v_BKMH, self.num_key_value_groups)",
+                "cache = None",
+                "v_BKMH, _ = apply_rotary_pos_emb(v_BKMH, v_BKMH, cos_BLH, sin_BLH)\n    cache = None",
             ),
         ),
         "turn_missing": parity.edit(
-            Attention.__call__,
+            Attention.step,
             ("q_BNLH, k_BKMH = apply_rotary_pos_emb(q_BNLH, k_BKMH, cos_BLH, sin_BLH)", "pass"),
         ),
         "heads_inside_out": parity.edit(
@@ -146,8 +145,8 @@ attention = parity.Case(
     },
     equivalents={
         "scaled_queries": parity.same(
-            Attention.__call__,
-            ("scores_BNLM = times(scores_BNLM, self.scaling)", "pass"),
+            Attention.step,
+            ("times(scores(q_BNLH, k_BKMH), self.scaling)", "scores(q_BNLH, k_BKMH)"),
             (
                 "q_BNLH, k_BKMH = apply_rotary_pos_emb(",
                 "q_BNLH, k_BKMH = (lambda q, k: (times(q, self.scaling), k))(*apply_rotary_pos_emb(",
@@ -157,7 +156,7 @@ attention = parity.Case(
             excused={"rounded": "it rounds the scaled queries instead of the scaled scores"},
         ),
         "filled_instead_of_added": parity.same(
-            Attention.__call__,
+            Attention.step,
             (
                 "scores_BNLM = scores_BNLM + attention_mask",
                 "fill = jnp.asarray(max(float(jnp.finfo(scores_BNLM.dtype).min), -1e9), scores_BNLM.dtype)\n"
@@ -177,9 +176,13 @@ attention = parity.Case(
             ),
             why="the definition of softmax, shifted by the maximum",
         ),
-        "grouped_by_gather": parity.same(
-            repeat_kv,
-            ("jnp.repeat(x_BKMH, groups, axis=1)", "x_BKMH[:, jnp.arange(x_BKMH.shape[1] * groups) // groups]"),
+        "keys_repeated": parity.same(
+            scores,
+            (
+                'scores_BKGLM = jnp.einsum("BKGLH,BKMH->BKGLM", grouped(q_BNLH, k_BKMH.shape[1]), k_BKMH)',
+                "k_BNMH = jnp.repeat(k_BKMH, q_BNLH.shape[1] // k_BKMH.shape[1], axis=1)\n"
+                '    scores_BKGLM = jnp.einsum("BNLH,BNMH->BNLM", q_BNLH, k_BNMH)',
+            ),
             why="repeating each head G times is reading head n // G",
         ),
         "pairs_side_by_side_in_both": parity.both(
@@ -190,9 +193,9 @@ attention = parity.Case(
                 why="queries and keys permuted alike, and their tables with them, leave every score as it is",
             ),
             parity.same(
-                Attention.__call__,
-                ("self.q_proj(hidden_states), self.head_dim)", f"self.q_proj(hidden_states), self.head_dim){PAIRED}"),
-                ("self.k_proj(hidden_states), self.head_dim)", f"self.k_proj(hidden_states), self.head_dim){PAIRED}"),
+                Attention.step,
+                ("self.q_proj(x_BLD), self.head_dim)", f"self.q_proj(x_BLD), self.head_dim){PAIRED}"),
+                ("self.k_proj(x_BLD), self.head_dim)", f"self.k_proj(x_BLD), self.head_dim){PAIRED}"),
                 (
                     "cos_BLH, sin_BLH = position_embeddings",
                     f"cos_BLH, sin_BLH = (table{PAIRED} for table in position_embeddings)",

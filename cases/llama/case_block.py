@@ -56,13 +56,11 @@ block = parity.Case(
     },
     faults={
         "first_residual_missing": parity.edit(
-            DecoderLayer.with_weights, ("x_BLD = x_BLD + attended_BLD", "x_BLD = attended_BLD")
+            DecoderLayer.step, ("x_BLD = x_BLD + attended_BLD", "x_BLD = attended_BLD")
         ),
-        "second_residual_missing": parity.edit(
-            DecoderLayer.with_weights, ("x_BLD = x_BLD + self.mlp(", "x_BLD = self.mlp(")
-        ),
+        "second_residual_missing": parity.edit(DecoderLayer.step, ("x_BLD = x_BLD + self.mlp(", "x_BLD = self.mlp(")),
         "residual_in_float32": parity.edit(
-            DecoderLayer.with_weights,
+            DecoderLayer.step,
             ("x_BLD + attended_BLD", "x_BLD.astype(jnp.promote_types(x_BLD.dtype, jnp.float32)) + attended_BLD"),
             (
                 "x_BLD + self.mlp(self.post_attention_layernorm(x_BLD))",
@@ -71,25 +69,25 @@ block = parity.Case(
             checks=CASTS,
         ),
         "residual_of_normed": parity.edit(
-            DecoderLayer.with_weights,
+            DecoderLayer.step,
             ("x_BLD = x_BLD + attended_BLD", "x_BLD = self.input_layernorm(x_BLD) + attended_BLD"),
         ),
         "residual_learns_nothing": parity.edit(
-            DecoderLayer.with_weights,
+            DecoderLayer.step,
             ("x_BLD = x_BLD + attended_BLD", "x_BLD = jax.lax.stop_gradient(x_BLD) + attended_BLD"),
             checks=("gradient",),
         ),
         "in_parallel": parity.edit(
-            DecoderLayer.with_weights,
+            DecoderLayer.step,
             ("x_BLD = x_BLD + attended_BLD", "pass"),
             ("x_BLD = x_BLD + self.mlp(", "x_BLD = x_BLD + attended_BLD + self.mlp("),
         ),
-        "first_norm_missing": parity.edit(DecoderLayer.with_weights, ("self.input_layernorm(x_BLD),", "x_BLD,")),
+        "first_norm_missing": parity.edit(DecoderLayer.step, ("self.input_layernorm(x_BLD),", "x_BLD,")),
         "second_norm_missing": parity.edit(
-            DecoderLayer.with_weights, ("self.mlp(self.post_attention_layernorm(x_BLD))", "self.mlp(x_BLD)")
+            DecoderLayer.step, ("self.mlp(self.post_attention_layernorm(x_BLD))", "self.mlp(x_BLD)")
         ),
         "norm_after": parity.edit(
-            DecoderLayer.with_weights,
+            DecoderLayer.step,
             ("self.mlp(self.post_attention_layernorm(x_BLD))", "self.post_attention_layernorm(self.mlp(x_BLD))"),
         ),
         "rows_averaged_in": parity.edit(
@@ -110,7 +108,7 @@ block = parity.Case(
     },
     equivalents={
         "residuals_added_the_other_way": parity.same(
-            DecoderLayer.with_weights,
+            DecoderLayer.step,
             ("x_BLD + attended_BLD", "attended_BLD + x_BLD"),
             why="a sum of two commutes, to the last bit",
         ),

@@ -40,33 +40,35 @@ model = parity.Case(
     inputs=inputs,
     ignores=NO_CACHE,
     faults={
-        "final_norm_missing": parity.edit(LlamaModel.__call__, ("x_BLD = self.norm(x_BLD)", "pass")),
+        "final_norm_missing": parity.edit(
+            LlamaModel.__call__, ("x_BLD = self.norm(passed.x_BLD)", "x_BLD = passed.x_BLD")
+        ),
         "last_state_not_normed": parity.edit(
             LlamaModel.__call__,
-            ("with_last(states, x_BLD)", "with_last(states, x_BLD / self.norm.scale[...])"),
+            ("with_last(passed.states, x_BLD)", "with_last(passed.states, x_BLD / self.norm.scale[...])"),
         ),
         "states_after_layers": parity.edit(
             with_last, ("(*states, normed_BLD)", "(*states[1:], normed_BLD, normed_BLD)")
         ),
-        "layers_reversed": parity.edit(
-            LlamaModel.__call__, ("for layer in self.layers:", "for layer in self.layers[::-1]:")
-        ),
-        "first_layer_for_all": parity.edit(LlamaModel.__call__, ("step(layer,", "step(self.layers[0],")),
+        "layers_reversed": parity.edit(stack.unrolled, ("enumerate(layers)", "enumerate(layers[::-1])")),
+        "first_layer_for_all": parity.edit(stack.unrolled, ("step(layer,", "step(layers[0],")),
         "layers_cut_off_from_each_other": parity.edit(
-            LlamaModel.__call__,
+            stack.unrolled,
             ("step(layer, x_BLD,", "step(layer, jax.lax.stop_gradient(x_BLD),"),
             checks=("gradient",),
         ),
         "last_layer_skipped": parity.edit(
-            LlamaModel.__call__,
-            ("x_BLD, weights_BNLM = step(", "y_BLD, weights_BNLM = step("),
+            stack.unrolled,
+            ("x_BLD, weights_BNLM, cache = step(", "y_BLD, weights_BNLM, cache = step("),
             (
-                "attentions.append(weights_BNLM)",
-                "x_BLD = y_BLD if len(states) < max(len(self.layers), 2) else x_BLD; attentions.append(weights_BNLM)",
+                "passed.weights.append(weights_BNLM)",
+                "x_BLD = y_BLD if i + 1 < max(len(layers), 2) else x_BLD; passed.weights.append(weights_BNLM)",
             ),
         ),
         "loop_runs_backwards": parity.edit(
-            stack.scanned, ("scan(body, x_BLD, stacked)", "scan(body, x_BLD, stacked, reverse=True)"), checks=TRANSFORMS
+            stack.scanned,
+            ("scan(body, x_BLD, (states, caches))", "scan(body, x_BLD, (states, caches), reverse=True)"),
+            checks=TRANSFORMS,
         ),
         "loop_keeps_what_leaves": parity.edit(
             stack.scanned, ("(x_BLD if keep_states else None,", "(y_BLD if keep_states else None,"), checks=TRANSFORMS
@@ -78,7 +80,7 @@ model = parity.Case(
         ),
         "scaled_by_length": parity.edit(
             LlamaModel.__call__,
-            ("x_BLD = self.norm(x_BLD)", "x_BLD = self.norm(x_BLD) * (1 + 1e-4 * x_BLD.shape[1])"),
+            ("x_BLD = self.norm(passed.x_BLD)", "x_BLD = self.norm(passed.x_BLD) * (1 + 1e-4 * x_BLD.shape[1])"),
             checks=TRANSFORMS,
         ),
         "positions_ignored": parity.edit(
@@ -88,12 +90,12 @@ model = parity.Case(
         "causal_off_by_one": parity.edit(
             mask.causal,
             (
-                "jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]",
-                "jnp.arange(M)[None, :] <= jnp.arange(L)[:, None] + 1",
+                "jnp.arange(M)[None, :] <= jnp.arange(L)[:, None] + filled",
+                "jnp.arange(M)[None, :] <= jnp.arange(L)[:, None] + filled + 1",
             ),
         ),
         "not_causal": parity.edit(
-            mask.causal, ("jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]", "jnp.ones((L, M), bool)")
+            mask.causal, ("jnp.arange(M)[None, :] <= jnp.arange(L)[:, None] + filled", "jnp.ones((L, M), bool)")
         ),
         "padding_ignored": parity.edit(
             mask.make_mask, ("seen_BLM = seen_BLM & is_token(attention_mask, M)[:, None, :]", "pass")
@@ -130,7 +132,7 @@ model = parity.Case(
         ),
         "causal_by_tril": parity.same(
             mask.causal,
-            ("jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]", "jnp.tril(jnp.ones((L, M), bool))"),
+            ("jnp.arange(M)[None, :] <= jnp.arange(L)[:, None] + filled", "jnp.tril(jnp.ones((L, M), bool), filled)"),
             why="the lower triangle is where the column is at most the row",
         ),
     },

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from parity.case import Example
+from parity.case import Case, Example
 from parity.checks.subject import Subject
 from parity.error import Error
 from parity.results import Limit
@@ -50,6 +50,7 @@ class Check:
         deep: whether it runs only where it is asked for by name.
         variants: whether an equivalent must pass it too; not what only asks how good the backend is, and compiles.
         traces: whether it traces programs that no other check shares: a variant's examples come from few then.
+        of: whether a case has this check at all.
         turn: 0 or 1: a short run asks only every second configuration of its pool, from this one on.
     """
 
@@ -61,6 +62,7 @@ class Check:
     deep: bool = False
     variants: bool = True
     traces: bool = False
+    of: Callable[[Case], bool] = lambda case: True
     turn: int | None = None
 
     @property

@@ -68,7 +68,9 @@ def measure(
 
 def checks_of(case: Case) -> tuple[str, ...]:
     """The checks of a case that have bounds, but those that run only where they are asked for."""
-    return tuple(n for n in MEASURES if n in CHECKS and not CHECKS[n].deep and n not in case.skips)
+    return tuple(
+        n for n in MEASURES if n in CHECKS and CHECKS[n].of(case) and not CHECKS[n].deep and n not in case.skips
+    )
 
 
 @dataclasses.dataclass

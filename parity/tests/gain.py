@@ -82,6 +82,7 @@ def tolerances(**defaults: Mapping[str, float]) -> Tolerances:
         "gradient": {"rtol": 1e-10, "ratio": 4.0},
         "eager": {"ratio": 4.0},
         "transforms": {"rtol": 1e-10},
+        "decode": {"rtol": 1e-10},
         **defaults,
     }
     return Tolerances(

@@ -2,6 +2,7 @@
 
 from .attention import Attention as Attention
 from .block import DecoderLayer as DecoderLayer
+from .cache import Cache as Cache
 from .config import LlamaConfig as LlamaConfig
 from .config import RopeConfig as RopeConfig
 from .config import UnsupportedConfig as UnsupportedConfig

@@ -11,6 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .activations import times
+from .cache import LayerCache
 from .config import LlamaConfig
 from .linear import Linear
 from .rotary import apply_rotary_pos_emb
@@ -41,7 +42,6 @@ class Attention(nnx.Module):
         self.v_proj = project(D, K * H)
         self.o_proj = project(N * H, D)
         self.head_dim = H
-        self.num_key_value_groups = N // K
         self.scaling = H**-0.5
 
     def __call__(
@@ -61,21 +61,42 @@ class Attention(nnx.Module):
         Returns:
             The output [B, L, D], and the attention weights [B, N, L, M].
         """
-        q_BNLH = split_heads(self.q_proj(hidden_states), self.head_dim)
-        k_BKMH = split_heads(self.k_proj(hidden_states), self.head_dim)
-        v_BKMH = split_heads(self.v_proj(hidden_states), self.head_dim)
+        output_BLD, weights_BNLM, _ = self.step(hidden_states, position_embeddings, attention_mask)
+        return output_BLD, weights_BNLM
+
+    def step(
+        self,
+        x_BLD: jax.Array,
+        position_embeddings: tuple[jax.Array, jax.Array],
+        attention_mask: jax.Array | None,
+        past: tuple[LayerCache, jax.Array] | None = None,
+    ) -> tuple[jax.Array, jax.Array, LayerCache | None]:
+        """Attend within one sequence, and to what is in the cache.
+
+        Args:
+            x_BLD, position_embeddings, attention_mask: as in a call.
+            past: this layer's cache and how many of its slots are filled. M then counts all slots, and the mask must
+                hide those behind the last position.
+
+        Returns:
+            The output [B, L, D], the attention weights [B, N, L, M], and the cache after it, if there is a `past`.
+        """
+        q_BNLH = split_heads(self.q_proj(x_BLD), self.head_dim)
+        k_BKMH = split_heads(self.k_proj(x_BLD), self.head_dim)
+        v_BKMH = split_heads(self.v_proj(x_BLD), self.head_dim)
         cos_BLH, sin_BLH = position_embeddings
         q_BNLH, k_BKMH = apply_rotary_pos_emb(q_BNLH, k_BKMH, cos_BLH, sin_BLH)
-        k_BNMH = repeat_kv(k_BKMH, self.num_key_value_groups)
-        v_BNMH = repeat_kv(v_BKMH, self.num_key_value_groups)
+        cache = None
+        if past is not None:
+            cache = past[0].written(k_BKMH, v_BKMH, past[1])
+            k_BKMH, v_BKMH = cache.keys, cache.values
 
-        scores_BNLM = jnp.einsum("BNLH,BNMH->BNLM", q_BNLH, k_BNMH)
-        scores_BNLM = times(scores_BNLM, self.scaling)
+        scores_BNLM = times(scores(q_BNLH, k_BKMH), self.scaling)
         if attention_mask is not None:
             scores_BNLM = scores_BNLM + attention_mask
         weights_BNLM = softmax(scores_BNLM, q_BNLH.dtype)
-        heads_BNLH = jnp.einsum("BNLM,BNMH->BNLH", weights_BNLM, v_BNMH)
-        return self.o_proj(merge_heads(heads_BNLH)), weights_BNLM
+        output_BLD = self.o_proj(merge_heads(averaged(weights_BNLM, v_BKMH)))
+        return output_BLD, weights_BNLM, cache
 
 
 def split_heads(x: jax.Array, head_dim: int) -> jax.Array:
@@ -90,9 +111,22 @@ def merge_heads(x_BNLH: jax.Array) -> jax.Array:
     return x_BNLH.swapaxes(1, 2).reshape(B, L, N * H)
 
 
-def repeat_kv(x_BKMH: jax.Array, groups: int) -> jax.Array:
-    """[B, K, M, H] to [B, K * G, M, H]: query head n reads kv head n // G."""
-    return jnp.repeat(x_BKMH, groups, axis=1)
+def grouped(x: jax.Array, kv_heads: int) -> jax.Array:
+    """[B, N, L, ...] to [B, K, G, L, ...]: query head n reads kv head n // G, and no key is copied for it."""
+    B, N, *rest = x.shape
+    return x.reshape(B, kv_heads, N // kv_heads, *rest)
+
+
+def scores(q_BNLH: jax.Array, k_BKMH: jax.Array) -> jax.Array:
+    """Products of queries and keys [B, N, L, M]."""
+    scores_BKGLM = jnp.einsum("BKGLH,BKMH->BKGLM", grouped(q_BNLH, k_BKMH.shape[1]), k_BKMH)
+    return scores_BKGLM.reshape(*q_BNLH.shape[:3], -1)
+
+
+def averaged(weights_BNLM: jax.Array, v_BKMH: jax.Array) -> jax.Array:
+    """Values averaged by the weights [B, N, L, H]."""
+    heads_BKGLH = jnp.einsum("BKGLM,BKMH->BKGLH", grouped(weights_BNLM, v_BKMH.shape[1]), v_BKMH)
+    return heads_BKGLH.reshape(*weights_BNLM.shape[:3], -1)
 
 
 def softmax(scores_BNLM: jax.Array, dtype: DTypeLike) -> jax.Array:

@@ -9,6 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .attention import Attention
+from .cache import LayerCache
 from .config import LlamaConfig
 from .mlp import MLP
 from .rmsnorm import RMSNorm
@@ -39,23 +40,22 @@ class DecoderLayer(nnx.Module):
         position_ids: jax.Array | None = None,
     ) -> jax.Array:
         """[B, L, D] to [B, L, D]; `position_ids` are not read, the tables in `position_embeddings` are."""
-        x_BLD, _ = self.with_weights(hidden_states, attention_mask, position_embeddings)
+        x_BLD, _, _ = self.step(hidden_states, attention_mask, position_embeddings)
         return x_BLD
 
-    def with_weights(
+    def step(
         self,
         x_BLD: jax.Array,
         attention_mask: jax.Array | None,
         position_embeddings: tuple[jax.Array, jax.Array] | None,
-    ) -> tuple[jax.Array, jax.Array]:
-        """The output [B, L, D] and the attention weights [B, N, L, M]."""
+        past: tuple[LayerCache, jax.Array] | None = None,
+    ) -> tuple[jax.Array, jax.Array, LayerCache | None]:
+        """The output [B, L, D], the attention weights [B, N, L, M], and the cache after it, if there is a `past`."""
         if position_embeddings is None:
             raise ValueError("position_embeddings is None: give the (cos, sin) of RotaryEmbedding")
-        attended_BLD, weights_BNLM = self.self_attn(
-            self.input_layernorm(x_BLD),
-            position_embeddings=position_embeddings,
-            attention_mask=attention_mask,
+        attended_BLD, weights_BNLM, cache = self.self_attn.step(
+            self.input_layernorm(x_BLD), position_embeddings, attention_mask, past
         )
         x_BLD = x_BLD + attended_BLD
         x_BLD = x_BLD + self.mlp(self.post_attention_layernorm(x_BLD))
-        return x_BLD, weights_BNLM
+        return x_BLD, weights_BNLM, cache

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from .cache import Cache
 from .config import LlamaConfig
 from .linear import Linear
 from .loss import causal_lm_loss
@@ -51,6 +52,7 @@ class LlamaForCausalLM(nnx.Module):
         logits_to_keep: int | jax.Array = 0,
         labels: jax.Array | None = None,
         num_items_in_batch: int | jax.Array | None = None,
+        cache: Cache | None = None,
     ) -> CausalLMOutput:
         """Logits of every position, or of those in `logits_to_keep`, and with `labels` the loss.
 
@@ -68,12 +70,13 @@ class LlamaForCausalLM(nnx.Module):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
             use_cache=use_cache,
+            cache=cache,
         )
         x_BPD = keep(outputs.last_hidden_state, logits_to_keep)
         project = self.model.embed_tokens.attend if self.config.tie_word_embeddings else self.lm_head
         logits_BPV = project(x_BPD)
         loss = None if labels is None else causal_lm_loss(logits_BPV, labels, num_items_in_batch)
-        return CausalLMOutput(loss, logits_BPV, outputs.hidden_states, outputs.attentions)
+        return CausalLMOutput(loss, logits_BPV, outputs.hidden_states, outputs.attentions, outputs.cache)
 
 
 def keep(x_BLD: jax.Array, positions: int | jax.Array) -> jax.Array:

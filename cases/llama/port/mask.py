@@ -14,6 +14,8 @@ def make_mask(
     position_ids: jax.Array | None = None,
     *,
     use_cache: bool = False,
+    slots: int | None = None,
+    filled: int | jax.Array = 0,
 ) -> jax.Array:
     """The additive mask [B, 1, L, M]: 0 where a position is seen, the most negative number where it is not.
 
@@ -27,25 +29,27 @@ def make_mask(
             and sequences do not see each other.
         use_cache: as the reference is called. It then ignores packing, and fits the mask to the length: what is
             missing at the end is padding, what is too long is cut.
+        slots: of the cache, if there is one; M is their number.
+        filled: how many of them hold something: where the first of the new positions goes.
     """
     B, L = inputs_embeds.shape[:2]
     if attention_mask is not None and attention_mask.ndim == 4:
         return attention_mask
     if attention_mask is not None and attention_mask.ndim != 2:
         raise ValueError(f"attention_mask has {attention_mask.ndim} axes {attention_mask.shape}: give 2 or 4")
-    M = L if use_cache or attention_mask is None else attention_mask.shape[-1]
+    M = slots or (L if use_cache or attention_mask is None else attention_mask.shape[-1])
 
-    seen_BLM = causal(L, M)[None]
+    seen_BLM = causal(L, M, filled)[None]
     if attention_mask is not None:
         seen_BLM = seen_BLM & is_token(attention_mask, M)[:, None, :]
-    elif position_ids is not None and not use_cache:
+    elif position_ids is not None and not use_cache and slots is None:
         seen_BLM = within_sequence(position_ids)
     return additive(jnp.broadcast_to(seen_BLM, (B, L, M))[:, None], inputs_embeds.dtype)
 
 
-def causal(L: int, M: int) -> jax.Array:
-    """[L, M]: the memory up to the position itself."""
-    return jnp.arange(M)[None, :] <= jnp.arange(L)[:, None]
+def causal(L: int, M: int, filled: int | jax.Array = 0) -> jax.Array:
+    """[L, M]: the memory up to the position itself, which stands behind what is `filled`."""
+    return jnp.arange(M)[None, :] <= jnp.arange(L)[:, None] + filled
 
 
 def is_token(attention_mask: jax.Array, M: int) -> jax.Array:

@@ -11,6 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .block import DecoderLayer
+from .cache import Cache
 from .config import LlamaConfig
 from .embedding import Embedding
 from .linear import cast
@@ -18,7 +19,7 @@ from .mask import make_mask
 from .outputs import ModelOutput
 from .rmsnorm import RMSNorm
 from .rotary import RotaryEmbedding
-from .stack import plain, recomputed, scanned, shared
+from .stack import plain, recomputed, scanned, shared, unrolled
 
 
 class LlamaModel(nnx.Module):
@@ -59,16 +60,24 @@ class LlamaModel(nnx.Module):
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         use_cache: bool | None = None,
+        cache: Cache | None = None,
     ) -> ModelOutput:
-        """Run every layer over whole sequences.
+        """Run every layer over whole sequences, or over what follows those in a cache.
 
         Args:
             input_ids: [B, L]; or else
             inputs_embeds: [B, L, D].
             attention_mask: [B, M] or [B, 1, L, M], see `make_mask`.
-            position_ids: [B, L] or [1, L]; 0, 1, 2 ... where none are given, also under left padding.
+            position_ids: [B, L] or [1, L]; where none are given they count on from the cache, or from 0, also under
+                left padding.
             output_hidden_states, output_attentions, use_cache: what the configuration says, where none are given.
                 `use_cache` keeps nothing; it only says how the reference would make the mask, see `make_mask`.
+            cache: what was read before. M then counts its slots, `attention_mask` must cover what is in them and what
+                is new, and the output has a cache that holds both.
+
+        Raises:
+            ValueError: both or neither of ids and embeddings, or more positions than the cache has room for (under
+                `jax.jit` the output is NaN then).
         """
         config = self.config
         output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
@@ -76,26 +85,27 @@ class LlamaModel(nnx.Module):
         use_cache = config.use_cache if use_cache is None else use_cache
 
         x_BLD = self.embed(input_ids, inputs_embeds)
-        mask_B1LM = make_mask(x_BLD, attention_mask, position_ids, use_cache=use_cache)
+        filled = 0 if cache is None else cache.filled
+        if cache is not None and cache.layers:
+            x_BLD = cache.admit(x_BLD)
+        slots = None if cache is None else cache.slots
+        mask_B1LM = make_mask(x_BLD, attention_mask, position_ids, use_cache=use_cache, slots=slots, filled=filled)
         if position_ids is None:
-            position_ids = jnp.arange(x_BLD.shape[1])[None]
+            position_ids = jnp.arange(x_BLD.shape[1])[None] + filled
         tables_BLH = self.rotary_emb(x_BLD, position_ids)
 
-        states, attentions = [], []
         step = shared(recomputed if self.remat else plain)
         if self.scan and self.layers:
             wanted = {"keep_states": output_hidden_states, "keep_weights": output_attentions}
-            x_BLD, states, attentions = scanned(self.layers, step, x_BLD, mask_B1LM, tables_BLH, **wanted)
+            passed = scanned(self.layers, step, x_BLD, mask_B1LM, tables_BLH, cache, **wanted)
         else:
-            for layer in self.layers:
-                states.append(x_BLD)
-                x_BLD, weights_BNLM = step(layer, x_BLD, mask_B1LM, tables_BLH)
-                attentions.append(weights_BNLM)
-        x_BLD = self.norm(x_BLD)
+            passed = unrolled(self.layers, step, x_BLD, mask_B1LM, tables_BLH, cache)
+        x_BLD = self.norm(passed.x_BLD)
         return ModelOutput(
             last_hidden_state=x_BLD,
-            hidden_states=with_last(states, x_BLD) if output_hidden_states else None,
-            attentions=tuple(attentions) if output_attentions else None,
+            hidden_states=with_last(passed.states, x_BLD) if output_hidden_states else None,
+            attentions=tuple(passed.weights) if output_attentions else None,
+            cache=None if cache is None else cache.advanced(tuple(passed.caches), x_BLD.shape[1]),
         )
 
     def embed(self, input_ids: jax.Array | None, inputs_embeds: jax.Array | None) -> jax.Array:

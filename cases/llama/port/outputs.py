@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import jax
 
+from .cache import Cache
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -18,11 +20,13 @@ class ModelOutput:
         hidden_states: what enters each layer, then `last_hidden_state`; one more than there are layers. What the
             last layer returns before the final norm is not among them. Empty where there are no layers.
         attentions: the weights [B, N, L, M] of each layer.
+        cache: with what was read now, where one was given.
     """
 
     last_hidden_state: jax.Array
     hidden_states: tuple[jax.Array, ...] | None = None
     attentions: tuple[jax.Array, ...] | None = None
+    cache: Cache | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -33,10 +37,11 @@ class CausalLMOutput:
     Attributes:
         loss: a scalar, where labels were given.
         logits: [B, L, V], or of the positions that were kept.
-        hidden_states, attentions: as in `ModelOutput`, of every position.
+        hidden_states, attentions, cache: as in `ModelOutput`, of every position.
     """
 
     loss: jax.Array | None
     logits: jax.Array
     hidden_states: tuple[jax.Array, ...] | None = None
     attentions: tuple[jax.Array, ...] | None = None
+    cache: Cache | None = None
