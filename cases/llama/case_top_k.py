@@ -8,7 +8,6 @@ from cases.llama import scores
 from cases.llama.port.processors import keep_top_k
 from parity.draw import one_of
 
-
 top_k = parity.Case(
     name="llama/top_k",
     covers=(Reference,),

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from .generation_config import GenerationConfig
+
 
 def scale(scores_BV: jax.Array, *, temperature: float) -> jax.Array:
     """Scores over a temperature above 0: below 1 the likely becomes likelier."""
@@ -90,3 +92,38 @@ def forbid_end(scores_BV: jax.Array, length: int | jax.Array, *, least: int, eos
     """
     ends_V = jnp.isin(jnp.arange(scores_BV.shape[-1]), jnp.asarray(eos_token_ids))
     return jnp.where(ends_V & (length < least), -jnp.inf, scores_BV)
+
+
+def process(
+    scores_BV: jax.Array,
+    ids_BL: jax.Array,
+    counted_BL: jax.Array,
+    *,
+    new: jax.Array,
+    least: jax.Array,
+    config: GenerationConfig,
+) -> jax.Array:
+    """All that a configuration asks for, in the reference's order; what only sampling looks at, only for sampling.
+
+    Args:
+        scores_BV: [B, V].
+        ids_BL, counted_BL: the text so far, see `penalise_repetition`.
+        new: how many tokens follow the prompt by now.
+        least: how many must follow it before the text may end.
+        config: all but lengths.
+    """
+    if config.repetition_penalty != 1:
+        scores_BV = penalise_repetition(scores_BV, ids_BL, counted_BL, penalty=config.repetition_penalty)
+    if config.ends:
+        scores_BV = forbid_end(scores_BV, new, least=least, eos_token_ids=config.ends)
+    if not config.do_sample:
+        return scores_BV
+    if config.temperature != 1:
+        scores_BV = scale(scores_BV, temperature=config.temperature)
+    if config.top_k != 0:
+        scores_BV = keep_top_k(scores_BV, top_k=config.top_k)
+    if config.top_p < 1:
+        scores_BV = keep_top_p(scores_BV, top_p=config.top_p)
+    if config.min_p is not None:
+        scores_BV = keep_min_p(scores_BV, min_p=config.min_p)
+    return scores_BV
