@@ -127,7 +127,7 @@ def advance(
     search: Search, logits: jax.Array, limit: int | jax.Array, least: int | jax.Array, *, config: GenerationConfig
 ) -> Search:
     """One step, given the logits [B R, V] of what follows each running text."""
-    B, R, T = search.running.ids_BRT.shape
+    B, R = search.running.scores_BR.shape
     sums_BRV = continued(search, logits, least, config)
     proposed, parent_BC = candidates(search, sums_BRV, config)
     last_BC = jax.lax.dynamic_index_in_dim(proposed.ids_BRT, search.written, axis=2, keepdims=False)

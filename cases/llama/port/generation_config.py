@@ -112,9 +112,9 @@ class GenerationConfig:
         return (self.eos_token_id,) if isinstance(self.eos_token_id, int) else tuple(self.eos_token_id)
 
     @property
-    def pad(self) -> int | None:
-        """What follows an ended text; None where none ends."""
-        return self.ends[0] if self.pad_token_id is None and self.ends else self.pad_token_id
+    def pad(self) -> int:
+        """What follows an ended text; -1 where nothing is said and none ends."""
+        return next(iter((*self.ends, -1))) if self.pad_token_id is None else self.pad_token_id
 
     @classmethod
     def of(cls, config: LlamaConfig) -> Self:

@@ -81,7 +81,9 @@ def penalise_repetition(scores_BV: jax.Array, ids_BL: jax.Array, counted_BL: jax
     return jnp.where(there_BV, penalised_BV, scores_BV)
 
 
-def forbid_end(scores_BV: jax.Array, length: int | jax.Array, *, least: int, eos_token_ids: Sequence[int]) -> jax.Array:
+def forbid_end(
+    scores_BV: jax.Array, length: int | jax.Array, *, least: int | jax.Array, eos_token_ids: Sequence[int]
+) -> jax.Array:
     """No end of the text before it has `least` tokens.
 
     Args:
@@ -99,8 +101,8 @@ def process(
     ids_BL: jax.Array,
     counted_BL: jax.Array,
     *,
-    new: jax.Array,
-    least: jax.Array,
+    new: int | jax.Array,
+    least: int | jax.Array,
     config: GenerationConfig,
 ) -> jax.Array:
     """All that a configuration asks for, in the reference's order; what only sampling looks at, only for sampling.

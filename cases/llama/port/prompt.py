@@ -103,13 +103,9 @@ def _checked_ids(ids: npt.NDArray[Any], vocab_size: int) -> Ids:
     return ids.astype(np.int32)
 
 
-def _checked_mask(ids: Ids, mask: Any | None, config: GenerationConfig) -> npt.NDArray[np.bool_]:
+def _checked_mask(ids: Ids, attention_mask: Any | None, config: GenerationConfig) -> npt.NDArray[np.bool_]:
     """Whether each place holds a token."""
-    if mask is None:
-        pad = config.pad_token_id
-        told = pad is not None and pad not in config.ends and (ids == pad).any()
-        mask = ids != pad if told else np.ones(ids.shape, bool)
-    mask = np.asarray(mask)
+    mask = _told_mask(ids, config) if attention_mask is None else np.asarray(attention_mask)
     if mask.shape != ids.shape:
         raise ValueError(f"attention_mask has shape {mask.shape}, input_ids {ids.shape}")
     if not np.isin(mask, (0, 1)).all():
@@ -122,6 +118,14 @@ def _checked_mask(ids: Ids, mask: Any | None, config: GenerationConfig) -> npt.N
             f"row {right.argmax()} of the prompts is padded on the right: text follows there, pad on the left"
         )
     return mask
+
+
+def _told_mask(ids: Ids, config: GenerationConfig) -> npt.NDArray[np.bool_]:
+    """Where no mask is given: tokens `pad_token_id` are padding, unless they end texts."""
+    pad = config.pad_token_id
+    if pad is None or pad in config.ends:
+        return np.ones(ids.shape, bool)
+    return ids != pad
 
 
 def _new_tokens(length: int, model: LlamaConfig, config: GenerationConfig) -> int:

@@ -38,8 +38,7 @@ class Text:
     reading: Reading
     key: jax.Array | None
 
-    @property
-    def counted_BT(self) -> jax.Array:
+    def counted(self) -> jax.Array:
         """[B, T]: the places that hold a token of the prompt or of what is new."""
         place_T = jnp.arange(self.ids_BT.shape[1])
         return (place_T >= self.padding_B[:, None]) & (place_T < self.written)
@@ -93,7 +92,7 @@ def go_on(
 
 def add(text: Text, logits_BV: jax.Array, least: int | jax.Array, *, config: GenerationConfig) -> Text:
     """One more token for every text: padding for one that has ended."""
-    scores_BV = process(logits_BV, text.ids_BT, text.counted_BT, new=text.new, least=least, config=config)
+    scores_BV = process(logits_BV, text.ids_BT, text.counted(), new=text.new, least=least, config=config)
     token_B, ended_B = choose(text, scores_BV, config), text.ended_B
     if config.ends:
         token_B = jnp.where(ended_B, config.pad, token_B)
