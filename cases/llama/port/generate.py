@@ -85,15 +85,12 @@ def _written(
     static: Mapping[str, Any] = {"graph": graph, "config": _without_lengths(config)}
     ids, mask = (np.repeat(x, config.num_return_sequences, axis=0) for x in (prompt.ids, prompt.mask))
     text = _begin(state, ids, mask, key, np.int32(prompt.least), slots=prompt.slots, **static)
-    done = False
-    while on_tokens and not done:
-        new, ended = int(text.new), np.asarray(text.ended_B)
-        on_tokens(np.asarray(text.ids_BT[:, int(text.written) - 1]))
-        done = new >= prompt.new or bool(ended.all())
-        if not done:
-            text = _go_on(state, text, np.int32(new + 1), np.int32(prompt.least), **static)
-    if not on_tokens:
-        text = _go_on(state, text, np.int32(prompt.new), np.int32(prompt.least), **static)
+    for new in range(1, prompt.new + 1) if on_tokens else (prompt.new,):
+        text = _go_on(state, text, np.int32(new), np.int32(prompt.least), **static)
+        if on_tokens:
+            on_tokens(np.asarray(text.ids_BT)[:, int(text.written) - 1].copy())
+            if np.asarray(text.ended_B).all():
+                break
     return Generated(np.asarray(text.ids_BT)[:, mask.shape[1] - prompt.given : int(text.written)])
 
 

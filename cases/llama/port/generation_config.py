@@ -129,7 +129,7 @@ class GenerationConfig:
             UnsupportedGeneration: names every field that would change the text in a way this port does not follow, and
                 every field it does not know, with what may have been meant.
         """
-        return cls().having(fields)
+        return cls().having({name: value for name, value in fields.items() if value is not None})
 
     @classmethod
     def from_json(cls, path: str | Path) -> Self:
