@@ -108,6 +108,7 @@ def test_the_best_texts_are_the_reference_s(sides: Any, early: Any) -> None:
     options = {**SEARCH, "early_stopping": early}
     made, theirs = generate(port, PROMPTS, MASK, **options), written(reference, **options)
     np.testing.assert_array_equal(made.sequences, theirs.sequences)
+    assert made.scores is not None
     np.testing.assert_allclose(made.scores, theirs.sequences_scores, rtol=1e-5)
 
 
@@ -167,8 +168,8 @@ def test_what_is_drawn_from_has_the_reference_s_probabilities(sides: Any) -> Non
     config = GenerationConfig(eos_token_id=tuple(ENDS), **DRAWN)
     counted = np.cumsum(MASK, axis=-1) > 0
     for new, (logits, scores) in enumerate(zip(theirs.logits, theirs.scores, strict=True)):
-        ids = theirs.sequences[:, : 5 + new].numpy()
-        there = np.pad(counted, ((0, 0), (0, new)), constant_values=True)
+        ids = jnp.asarray(theirs.sequences[:, : 5 + new].numpy())
+        there = jnp.pad(counted, ((0, 0), (0, new)), constant_values=True)
         ours = process(jnp.asarray(logits.numpy()), ids, there, new=new, least=3, config=config)
         np.testing.assert_allclose(jax.nn.softmax(ours), torch.softmax(scores, dim=-1), rtol=1e-5, atol=1e-9)
 
