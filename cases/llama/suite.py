@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from transformers.models.llama.modeling_llama import LlamaForCausalLM, LlamaModel
+from transformers.models.llama.modeling_llama import (
+    LlamaForCausalLM,
+    LlamaForQuestionAnswering,
+    LlamaForSequenceClassification,
+    LlamaForTokenClassification,
+    LlamaModel,
+)
 
 import parity
 from cases.llama.port.config import LlamaConfig
@@ -23,7 +29,13 @@ def config(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
 
 suite = parity.Suite(
     name="llama",
-    references=(LlamaModel, LlamaForCausalLM),
+    references=(
+        LlamaModel,
+        LlamaForCausalLM,
+        LlamaForSequenceClassification,
+        LlamaForTokenClassification,
+        LlamaForQuestionAnswering,
+    ),
     whole="llama/causal_lm",
     config=config,
     architectures=("llama", "LlamaForCausalLM"),

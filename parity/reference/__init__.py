@@ -9,3 +9,4 @@ from parity.reference.build import one_thread as one_thread
 from parity.reference.draw import parameters as parameters
 from parity.reference.gradient import gradients as gradients
 from parity.reference.gradient import jittered_gradients as jittered_gradients
+from parity.reference.training import trained as trained

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 # Fields that do not change what a forward pass computes.
 INFORMATIONAL = """
     architectures dtype torch_dtype transformers_version _name_or_path name_or_path _model_name_or_path _commit_hash
-    return_dict id2label label2id num_labels problem_type finetuning_task task_specific_params prefix tokenizer_class
+    return_dict id2label label2id finetuning_task task_specific_params prefix tokenizer_class
     chunk_size_feed_forward torchscript use_bfloat16 tf_legacy_loss _attn_implementation_autoset is_decoder
     sep_token_id unk_token_id decoder_start_token_id max_sequence_length pretraining_tp is_llama_config
     transformers.js_config
@@ -64,6 +64,8 @@ def read(
     harmless = {*INFORMATIONAL.split(), *GENERATION.split(), *_ROPE_AT_TOP, _PRETRAINED_LENGTH}
     known = {key: value for key, value in config.items() if key in names}
     fields = {key: _frozen(value) for key, value in known.items() if not (value is None and key in NULL_IS_DEFAULT)}
+    if "num_labels" not in config and config.get("id2label") is not None:
+        fields["num_labels"] = len(config["id2label"])
     problems = []
     for key, value in config.items():
         if key in ONLY and not any(value is good or value == good for good in ONLY[key]):
