@@ -11,6 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .config import LlamaConfig
+from .files import Pretrained
 from .labels import expect, fitting, size_of
 from .linear import Linear
 from .loss import sequence_loss, token_loss
@@ -18,7 +19,7 @@ from .model import LlamaModel
 from .outputs import ClassifierOutput
 
 
-class LlamaForSequenceClassification(nnx.Module):
+class LlamaForSequenceClassification(Pretrained):
     """Token ids to one row of logits a sequence: those of its last real token, which has seen all others.
 
     `scan` and `remat` are those of `LlamaModel`.
@@ -36,7 +37,8 @@ class LlamaForSequenceClassification(nnx.Module):
     ):
         kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.model = LlamaModel(config, scan=scan, remat=remat, **kinds)
-        self.score = Linear(config.hidden_size, config.num_labels, stddev=config.initializer_std, **kinds)
+        stddev, axes = config.initializer_std, ("embed", None)
+        self.score = Linear(config.hidden_size, config.num_labels, stddev=stddev, axes=axes, **kinds)
         self.config = config
 
     def __call__(
@@ -77,7 +79,7 @@ class LlamaForSequenceClassification(nnx.Module):
         return ClassifierOutput(loss, logits_BC, outputs.hidden_states, outputs.attentions)
 
 
-class LlamaForTokenClassification(nnx.Module):
+class LlamaForTokenClassification(Pretrained):
     """Token ids to one row of logits a token.
 
     `scan` and `remat` are those of `LlamaModel`.
@@ -100,6 +102,7 @@ class LlamaForTokenClassification(nnx.Module):
             config.num_labels,
             use_bias=config.token_classification_bias,
             stddev=config.initializer_std,
+            axes=("embed", None),
             **kinds,
         )
         self.config = config

@@ -11,6 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .config import LlamaConfig
+from .files import Pretrained
 from .labels import expect, size_of
 from .linear import Linear
 from .loss import span_loss
@@ -18,7 +19,7 @@ from .model import LlamaModel
 from .outputs import SpanOutput
 
 
-class LlamaForQuestionAnswering(nnx.Module):
+class LlamaForQuestionAnswering(Pretrained):
     """Token ids to two logits a token; the backbone is named `transformer`, as in the reference.
 
     `scan` and `remat` are those of `LlamaModel`.
@@ -36,7 +37,8 @@ class LlamaForQuestionAnswering(nnx.Module):
     ):
         kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.transformer = LlamaModel(config, scan=scan, remat=remat, **kinds)
-        self.qa_outputs = Linear(config.hidden_size, 2, use_bias=True, stddev=config.initializer_std, **kinds)
+        stddev, axes = config.initializer_std, ("embed", None)
+        self.qa_outputs = Linear(config.hidden_size, 2, use_bias=True, stddev=stddev, axes=axes, **kinds)
         self.config = config
 
     def __call__(
