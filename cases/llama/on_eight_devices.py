@@ -29,6 +29,7 @@ from cases.llama.port import (
     LlamaForCausalLM,
     MeshMismatch,
     empty_cache,
+    generate,
     initialise,
     load,
     make_mesh,
@@ -137,6 +138,13 @@ def test_decoding_is_that_of_one_device() -> None:
     assert compiled == [(4, 5), (4, 1)]
     expected = np.asarray(drawn()(jnp.asarray(IDS)).logits)
     np.testing.assert_allclose(np.concatenate(logits, axis=1), expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+def test_texts_are_those_of_one_device() -> None:
+    """`generate` with parameters on a mesh, which makes its own cache."""
+    many = shard(drawn(), make_mesh(data=2, model=4))
+    one, other = (generate(llama, IDS, max_new_tokens=5).sequences for llama in (drawn(), many))
+    np.testing.assert_array_equal(one, other)
 
 
 def sums(mesh: Any) -> dict[str, int]:

@@ -166,6 +166,18 @@ def test_other_names_are_the_same_checkpoint(tied: Path, tmp_path: Path, change:
     assert_same(read(tmp_path / "ours"), read(tied))
 
 
+def test_a_gguf_file_becomes_a_folder(tmp_path: Path) -> None:
+    """As the README says, by transformers: it refuses to save what it still takes for quantised."""
+    first = tiny.save(tmp_path / "first")
+    tiny.save_gguf(first, tmp_path / "first.gguf")
+    llama: Any = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="first.gguf", dtype="float32")
+    llama.hf_quantizer = None
+    del llama.config.quantization_config
+    llama.save_pretrained(tmp_path / "folder")
+    LlamaForCausalLM.from_pretrained(tmp_path / "folder").save_pretrained(tmp_path / "ours")
+    assert_same(read(tmp_path / "ours"), read(first))
+
+
 HEADS: dict[str, tuple[Any, dict[str, Any]]] = {
     "LlamaForSequenceClassification": (LlamaForSequenceClassification, {"num_labels": 5}),
     "LlamaForTokenClassification": (LlamaForTokenClassification, {"num_labels": 3}),
