@@ -110,13 +110,14 @@ def _negated(x: Any) -> Any:
 
 
 def _moved(clean: Outputs, faulty: Outputs) -> float:
-    """The largest move of any finite output, over that output's largest value."""
+    """The largest move of any finite number, over its output's largest; none where NaN and inf stand elsewhere."""
     moves = [0.0]
     for name, x in clean.items():
         before, after = np.asarray(x, np.float64), np.asarray(faulty[name], np.float64)
-        largest = np.abs(before).max(initial=0.0)
-        if np.isfinite(before).all() and np.isfinite(after).all() and largest > 0:
-            moves.append(float(np.abs(after - before).max(initial=0.0) / largest))
+        finite = np.isfinite(before)
+        largest = np.abs(before[finite]).max(initial=0.0)
+        if np.array_equal(finite, np.isfinite(after)) and largest > 0:
+            moves.append(float(np.abs(after[finite] - before[finite]).max(initial=0.0) / largest))
     return max(moves)
 
 

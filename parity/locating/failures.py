@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from parity.errors import ParityError
 from parity.locating.run import locate_drawn
 from parity.results import Results
 from parity.session import Workspace
@@ -21,7 +20,7 @@ def causes(workspace: Workspace, results: Results) -> Mapping[str, tuple[str, ..
     for result in [] if results.interrupted else asked[:MOST]:
         try:
             located = locate_drawn(workspace, result.case, seed=results.seed, count=EXAMPLES)
-        except ParityError:  # a case that can't be walked alone; its failure is told already
+        except Exception:  # a case that can't be walked alone, as one that decodes; its failure is told already
             continue
         own = [culprit for culprit in located.culprits if not culprit.path]
         if said := tuple(dict.fromkeys(cause for culprit in own for cause in culprit.cause)):

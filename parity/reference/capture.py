@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from parity.case import Case, Json
+from parity.errors import ParityError
 from parity.reference.build import Outputs, Reference, _quiet, arithmetic, array, leaves_of, of, tensor
 
 Array = npt.NDArray[Any]
@@ -44,10 +45,15 @@ def capture(
         visit: called with a path, the inputs by argument name (arrays, scalars, tuples; None and whatever else is
             passed, such as a cache, are left out) and the outputs by name. Outputs that it returns flow on instead of
             the submodule's own, those of other names as they are.
+
+    Raises:
+        ParityError: the reference is a plain function.
     """
+    if not isinstance(reference.call, nn.Module):
+        raise ParityError("the reference is a plain function: it has no submodules to watch")
     with contextlib.ExitStack() as hooks:
         for path, ignores in paths.items():
-            module: nn.Module = reference.call.get_submodule(path)  # type: ignore[attr-defined]
+            module = reference.call.get_submodule(path)
             hooks.enter_context(_watched(module, path, frozenset(ignores), visit))
         return reference.run(inputs)
 

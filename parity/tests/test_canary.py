@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -121,3 +122,17 @@ def test_a_port_of_one_matrix_product_has_a_canary_too() -> None:
     assert results.canary is not None
     assert results.canary.endswith(": its result negated: rejected")
     assert results.exit_status == 0
+
+
+def test_infinite_numbers_do_not_hide_a_fault_in_the_others() -> None:
+    """A port that drops what is negative to -inf has a canary that moves what is left."""
+    sides = _Kept(), lambda x: jnp.where(x < 0, -jnp.inf, jnp.sin(x))
+    results = parity.compare(*sides, np.ones((2, 4)), checks=("exact",), examples=2)
+    assert results.canary is not None
+    assert results.canary.endswith("rejected")
+    assert results.exit_status == 0
+
+
+class _Kept(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x < 0, -torch.inf, torch.sin(x))

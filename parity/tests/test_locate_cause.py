@@ -2,7 +2,10 @@
 
 import pytest
 
+from parity.errors import ParityError
 from parity.locating.run import locate_drawn
+from parity.reference.build import of
+from parity.reference.capture import capture
 from parity.tests import sight
 
 
@@ -27,3 +30,10 @@ def test_consistent(fault: str, said: str) -> None:
 def test_right() -> None:
     """The layer without a fault parts from nothing."""
     assert locate_drawn(sight.workspace(), "sight").culprits == ()
+
+
+def test_a_plain_function_is_refused() -> None:
+    """A failed case of one has no cause to look for, and says so, instead of ending the run."""
+    function = of(lambda x: 2 * x, dtype="float32")
+    with pytest.raises(ParityError, match="the reference is a plain function: it has no submodules to watch"):
+        capture(function, {"": ()}, {}, lambda path, inputs, outputs: None)

@@ -10,6 +10,10 @@ from .config import RopeConfig as RopeConfig
 from .config import UnsupportedConfig as UnsupportedConfig
 from .embedding import Embedding as Embedding
 from .files import Pretrained as Pretrained
+from .generate import Generated as Generated
+from .generate import generate as generate
+from .generation_config import GenerationConfig as GenerationConfig
+from .generation_config import UnsupportedGeneration as UnsupportedGeneration
 from .heads import LlamaForCausalLM as LlamaForCausalLM
 from .linear import Linear as Linear
 from .loss import causal_lm_loss as causal_lm_loss

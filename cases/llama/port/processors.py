@@ -1,0 +1,131 @@
+"""What is done to the scores of the next token before one is chosen: one function for each way.
+
+Scores are logits, or in beam search logarithms of probabilities, in float32 or wider; what may not be chosen gets
+-inf. Every function is traceable, and its shapes hang on nothing but its inputs'. Shapes: B batch, L length, V vocab.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from .generation_config import GenerationConfig
+
+
+def scale(scores_BV: jax.Array, *, temperature: float) -> jax.Array:
+    """Scores over a temperature above 0: below 1 the likely becomes likelier."""
+    return scores_BV / temperature
+
+
+def keep_top_k(scores_BV: jax.Array, *, top_k: int, least: int = 1) -> jax.Array:
+    """Only the `top_k` best, and whatever ties with the last of them.
+
+    Args:
+        scores_BV: [B, V].
+        top_k: how many, 1 or more; from V on, all.
+        least: how many at the least.
+    """
+    count = min(max(top_k, least), scores_BV.shape[-1])
+    last_B1 = jax.lax.top_k(scores_BV, count)[0][:, -1:]
+    return jnp.where(scores_BV < last_B1, -jnp.inf, scores_BV)
+
+
+def keep_top_p(scores_BV: jax.Array, *, top_p: float, least: int = 1) -> jax.Array:
+    """Only the fewest best whose probabilities add up to more than `top_p`, or to it.
+
+    The worst are dropped as long as all that are dropped add up to 1 - `top_p` at the most. Of two that tie, the one
+    with the smaller id is dropped first.
+
+    Args:
+        scores_BV: [B, V].
+        top_p: from 0 to 1.
+        least: how many are kept at the least.
+    """
+    order_BV = jnp.argsort(scores_BV, axis=-1, stable=True)
+    ascending_BV = jnp.take_along_axis(scores_BV, order_BV, axis=-1)
+    total_BV = jnp.cumsum(jax.nn.softmax(ascending_BV, axis=-1), axis=-1)
+    kept_BV = (total_BV > 1 - top_p) | (jnp.arange(scores_BV.shape[-1]) >= scores_BV.shape[-1] - least)
+    rank_BV = jnp.argsort(order_BV, axis=-1)
+    return jnp.where(jnp.take_along_axis(kept_BV, rank_BV, axis=-1), scores_BV, -jnp.inf)
+
+
+def keep_min_p(scores_BV: jax.Array, *, min_p: float, least: int = 1) -> jax.Array:
+    """Only what is at least `min_p` times as probable as the best.
+
+    Args:
+        scores_BV: [B, V].
+        min_p: from 0 to 1.
+        least: how many of the best are kept at the least.
+    """
+    probabilities_BV = jax.nn.softmax(scores_BV, axis=-1)
+    best_B1 = jnp.max(probabilities_BV, axis=-1, keepdims=True)
+    _, first = jax.lax.top_k(probabilities_BV, min(least, scores_BV.shape[-1]))
+    row_B1 = jnp.arange(scores_BV.shape[0])[:, None]
+    kept_BV = (probabilities_BV >= min_p * best_B1).at[row_B1, first].set(True)
+    return jnp.where(kept_BV, scores_BV, -jnp.inf)
+
+
+def penalise_repetition(scores_BV: jax.Array, ids_BL: jax.Array, counted_BL: jax.Array, *, penalty: float) -> jax.Array:
+    """Scores of tokens that were there before, divided by `penalty` where positive, multiplied by it where negative.
+
+    Args:
+        scores_BV: [B, V].
+        ids_BL: the text so far, in a buffer [B, L] that may be longer; ids outside the vocabulary count for nothing.
+        counted_BL: whether a place holds a token that counts.
+        penalty: above 1 makes a token less likely, once, however often it was there.
+    """
+    row_B1 = jnp.arange(scores_BV.shape[0])[:, None]
+    ids_BL = jnp.where(counted_BL & (ids_BL >= 0), ids_BL, scores_BV.shape[-1])
+    there_BV = jnp.zeros(scores_BV.shape, bool).at[row_B1, ids_BL].set(True, mode="drop")
+    penalised_BV = jnp.where(scores_BV < 0, scores_BV * penalty, scores_BV / penalty)
+    return jnp.where(there_BV, penalised_BV, scores_BV)
+
+
+def forbid_end(
+    scores_BV: jax.Array, length: int | jax.Array, *, least: int | jax.Array, eos_token_ids: Sequence[int]
+) -> jax.Array:
+    """No end of the text before it has `least` tokens.
+
+    Args:
+        scores_BV: [B, V].
+        length: how many tokens the text has so far, with the prompt or without, as `least` counts them.
+        least: from how many on it may end.
+        eos_token_ids: what ends it, one or more.
+    """
+    ends_V = jnp.isin(jnp.arange(scores_BV.shape[-1]), jnp.asarray(eos_token_ids))
+    return jnp.where(ends_V & (length < least), -jnp.inf, scores_BV)
+
+
+def process(
+    scores_BV: jax.Array,
+    ids_BL: jax.Array,
+    counted_BL: jax.Array,
+    *,
+    new: int | jax.Array,
+    least: int | jax.Array,
+    config: GenerationConfig,
+) -> jax.Array:
+    """All that a configuration asks for, in the reference's order; what only sampling looks at, only for sampling.
+
+    Args:
+        scores_BV: [B, V].
+        ids_BL, counted_BL: the text so far, see `penalise_repetition`.
+        new: how many tokens follow the prompt by now.
+        least: how many must follow it before the text may end.
+        config: all but lengths.
+    """
+    if config.repetition_penalty != 1:
+        scores_BV = penalise_repetition(scores_BV, ids_BL, counted_BL, penalty=config.repetition_penalty)
+    if config.ends:
+        scores_BV = forbid_end(scores_BV, new, least=least, eos_token_ids=config.ends)
+    if not config.do_sample:
+        return scores_BV
+    if config.temperature != 1:
+        scores_BV = scale(scores_BV, temperature=config.temperature)
+    if config.top_k != 0:
+        scores_BV = keep_top_k(scores_BV, top_k=config.top_k)
+    if config.top_p < 1:
+        scores_BV = keep_top_p(scores_BV, top_p=config.top_p)
+    if config.min_p is not None:
+        scores_BV = keep_min_p(scores_BV, min_p=config.min_p)
+    return scores_BV
