@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 
 from .config import LlamaConfig
 from .dropout import dropped, keys_of
+from .files import Pretrained
 from .labels import expect, fitting, size_of
 from .linear import Linear
 from .loss import sequence_loss, token_loss
@@ -19,7 +20,7 @@ from .model import LlamaModel
 from .outputs import ClassifierOutput
 
 
-class LlamaForSequenceClassification(nnx.Module):
+class LlamaForSequenceClassification(Pretrained):
     """Token ids to one row of logits a sequence: those of its last real token, which has seen all others.
 
     `scan` and `remat` are those of `LlamaModel`.
@@ -80,7 +81,7 @@ class LlamaForSequenceClassification(nnx.Module):
         return ClassifierOutput(loss, logits_BC, outputs.hidden_states, outputs.attentions)
 
 
-class LlamaForTokenClassification(nnx.Module):
+class LlamaForTokenClassification(Pretrained):
     """Token ids to one row of logits a token.
 
     `scan` and `remat` are those of `LlamaModel`.

@@ -11,6 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .config import LlamaConfig
+from .files import Pretrained
 from .labels import expect, size_of
 from .linear import Linear
 from .loss import span_loss
@@ -18,7 +19,7 @@ from .model import LlamaModel
 from .outputs import SpanOutput
 
 
-class LlamaForQuestionAnswering(nnx.Module):
+class LlamaForQuestionAnswering(Pretrained):
     """Token ids to two logits a token; the backbone is named `transformer`, as in the reference.
 
     `scan` and `remat` are those of `LlamaModel`.
