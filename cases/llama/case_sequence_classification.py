@@ -116,14 +116,6 @@ sequence_classification = parity.Case(
         ),
         "two_classes_as_a_number": parity.edit(loss.problem_of, ("config.num_labels == 1", "config.num_labels <= 2")),
         "told_problem_ignored": parity.edit(loss.problem_of, ("config.problem_type is not None", "False")),
-        "logs_not_rounded": parity.edit(
-            loss.cross_entropy,
-            (
-                "widened(jax.nn.log_softmax(widened(logits_RV), axis=-1).astype(logits.dtype))",
-                "jax.nn.log_softmax(widened(logits_RV), axis=-1)",
-            ),
-            checks=CASTS,
-        ),
         "squares_not_widened": parity.edit(
             loss.sequence_loss, (SQUARED, "jnp.mean(jnp.square(x_BC - y_BC).astype(dtype)).astype(dtype)"), checks=CASTS
         ),
