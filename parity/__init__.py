@@ -4,8 +4,10 @@ from parity.case import AtOnce as AtOnce
 from parity.case import Case as Case
 from parity.case import Example as Example
 from parity.case import Suite as Suite
+from parity.case import Training as Training
 from parity.case import Variant as Variant
 from parity.case import Weights as Weights
+from parity.case import Workload as Workload
 from parity.edit import both as both
 from parity.edit import edit as edit
 from parity.edit import remap as remap

@@ -124,6 +124,27 @@ class AtOnce:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """For a case that learns: how each side takes a step, from the parameters it is filled with.
+
+    A batch is inputs by name, each with an axis of micro-batches in front.
+
+    Attributes:
+        reference: a torch module -> a function that takes one step with a batch, and returns the loss before it.
+        optimizer: a port -> its optimiser, an `nnx.Optimizer` or what else keeps state as one.
+        step: takes one step of the port and its optimiser, both changed in place, and returns the loss before it.
+        steps: how many are taken.
+        micro_batches: how many a batch is divided into.
+    """
+
+    reference: Callable[[Any], Callable[[Mapping[str, Any]], Any]]
+    optimizer: Callable[[Any], Any]
+    step: Callable[[Any, Any, Mapping[str, Any]], Any]
+    steps: int = 20
+    micro_batches: int = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
     """One layer under test: both sides, the parameter map between them, and how its examples are drawn.
 
@@ -151,6 +172,7 @@ class Case:
         options: name -> another way to build the port that computes the same function from the same parameters, such
             as a loop over its layers.
         at_once: for a case that decodes: the reference that reads everything at once, which `decode` holds it against.
+        training: for a case that learns: how both sides do.
         pins: examples that run first every time: each was a bug once, or is an edge that must not be left to chance.
         ignores: output of the reference -> why it is not compared.
         skips: check -> why it does not apply.
@@ -180,6 +202,7 @@ class Case:
         default_factory=dict[str, Callable[[Json, Any, Any], Any]]
     )
     at_once: AtOnce | None = None
+    training: Training | None = None
     pins: tuple[Example, ...] = ()
     ignores: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     skips: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
@@ -200,6 +223,29 @@ class Case:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A job that both sides do, and that `parity bench --port` times.
+
+    Each side is made when it is timed and dropped afterwards: () -> a function that does the job once and returns when
+    it is done. What it compiles, it compiles in its first call.
+
+    Attributes:
+        port: the port's side.
+        references: name -> the reference's side, such as 'eager' or 'torch.compile': the fastest counts. None where
+            only the port's own times are asked for.
+        tokens: how many a job reads or writes.
+        reads: bytes that a job can't do without reading from memory, where that is what it waits for.
+    """
+
+    port: Callable[[], Callable[[], Any]]
+    references: Mapping[str, Callable[[], Callable[[], Any]]] = dataclasses.field(
+        default_factory=dict[str, Callable[[], Callable[[], Any]]]
+    )
+    tokens: int = 0
+    reads: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Suite:
     """What is true of a whole port.
 
@@ -214,6 +260,7 @@ class Suite:
         text: prose for a checkpoint to read, of 300 tokens or more.
         prompts: beginnings for a checkpoint to go on with, of different lengths.
         bench: case name -> fields of its configuration that are set, for the cases that `parity bench` measures.
+        workloads: name -> a job that `parity bench --port` times on both sides.
         leftovers: pattern of tensor names that checkpoints may hold and nothing reads -> why.
     """
 
@@ -226,4 +273,5 @@ class Suite:
     text: str = ""
     prompts: tuple[str, ...] = ()
     bench: Mapping[str, Json] = dataclasses.field(default_factory=dict[str, Json])
+    workloads: Mapping[str, Workload] = dataclasses.field(default_factory=dict[str, Workload])
     leftovers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])

@@ -10,7 +10,19 @@ from typing import Any
 
 from parity import draw
 from parity.case import Case, Example, Variant
-from parity.checks import decode, eager, exact, float32, gradient, half, rounded, structure, transfer, transforms
+from parity.checks import (
+    decode,
+    eager,
+    exact,
+    float32,
+    gradient,
+    half,
+    rounded,
+    structure,
+    training,
+    transfer,
+    transforms,
+)
 from parity.checks.finding import Check, Finding
 from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
@@ -36,6 +48,7 @@ CHECKS: Mapping[str, Check] = {
         *eager.checks,
         transforms.check,
         decode.check,
+        training.check,
     )
 }
 COMPILED = 3  # configurations that a check on the real backend draws its examples from: each one compiles
@@ -126,7 +139,7 @@ class Runner:
     def _ask(self, subject: Subject, check: Check, progress: Progress, *, few: bool = False) -> Result:
         """A check of a subject: many examples, the worst of them, and on a failure the smallest that shows it."""
         case = subject.case
-        examples = self.settings.examples
+        examples = check.among(self.settings.examples)
         examples = min(examples, max(LEAST, math.ceil(examples / SHARE))) if few else examples
         asked = max(examples, len(case.pins))
         run = check.start(subject, self.tolerances)
@@ -176,7 +189,8 @@ class Runner:
         for further, name in itertools.product(range(POOLS), fault.checks):
             settings = dataclasses.replace(self.settings, seed=self.settings.seed + further)
             run, pool = CHECKS[name].start(subject, self.tolerances), self.pool(CHECKS[name], seed=settings.seed)
-            seen = search(subject, run, pool, settings, asked=most, progress=progress, unmapped=True)
+            asked = CHECKS[name].among(most)
+            seen = search(subject, run, pool, settings, asked=asked, progress=progress, unmapped=True)
             examples += seen.examples
             found = seen.failing and seen.failing[1]
             if found and found.kind == "crash":

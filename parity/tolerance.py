@@ -25,6 +25,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "eager": ("ratio",),
     "transforms": ("rtol",),
     "decode": ("rtol",),
+    "training": ("rtol", "ratio"),
 }
 _KEYS = ("why", "measured")
 _MEASURED = ("examples", "seeds", "versions", "date", "fingerprint")

@@ -14,7 +14,7 @@ from cases.llama.laws import WHOLE_LAWS, whole_rows
 from cases.llama.palettes import CASTS, Config, configs, port_config, reference_config
 from cases.llama.port.embedding import Embedding
 from cases.llama.port.heads import LlamaForCausalLM, keep
-from cases.llama.port.loss import causal_lm_loss
+from cases.llama.port.loss import causal_lm_loss, cross_entropy
 from parity.draw import one_of, tokens
 
 MANY = 400  # labels; from 257 on, bfloat16 does not hold every number
@@ -48,7 +48,7 @@ def inputs(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
     return drawn | ({} if form["keep"] == "all" else {"logits_to_keep": form["keep"]})
 
 
-def build(config: Config, dtype: Any, rngs: Any, **options: bool) -> LlamaForCausalLM:
+def build(config: Config, dtype: Any, rngs: Any, **options: Any) -> LlamaForCausalLM:
     """The port, with options that change nothing in the result."""
     return LlamaForCausalLM(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs, **options)
 
@@ -59,7 +59,7 @@ causal_lm = parity.Case(
     parts={"model": "llama/model"},
     reference=lambda config: Reference(reference_config(config)),
     port=build,
-    options={"scan_and_remat": partial(build, scan=True, remat=True)},
+    options={"other_ways": partial(build, scan=True, remat=True, logits_dtype="float32")},
     batch=whole_rows,
     laws=WHOLE_LAWS,
     configs=configs(layers=(1, 2, 12)),
@@ -81,20 +81,23 @@ causal_lm = parity.Case(
         ),
         "head_scaled_like_table": parity.edit(
             LlamaForCausalLM.__call__,
-            ("logits_BPV = project(x_BPD)", "logits_BPV = project(x_BPD) * self.config.hidden_size**0.5"),
+            (
+                "logits_BPV = project(x_BPD, to=to)",
+                "logits_BPV = project(x_BPD, to=to) * self.config.hidden_size**0.5",
+            ),
         ),
         "tying_with_wrong_end": parity.edit(
             LlamaForCausalLM.__call__,
-            ("project(x_BPD)", "project(x_BPD)[..., ::-1]"),
+            ("project(x_BPD, to=to)", "project(x_BPD, to=to)[..., ::-1]"),
         ),
         "labels_not_shifted": parity.edit(
             causal_lm_loss, ("jnp.pad(labels_BL[:, 1:], ((0, 0), (0, 1)), constant_values=IGNORED)", "labels_BL")
         ),
-        "ignored_labels_counted": parity.edit(causal_lm_loss, ("jnp.sum(counted_BL)", "counted_BL.size")),
+        "ignored_labels_counted": parity.edit(cross_entropy, ("jnp.sum(counted_R)", "counted_R.size")),
         "ignored_labels_learned": parity.edit(
-            causal_lm_loss, ("jnp.where(counted_BL, log_BL, 0)", "jnp.where(counted_BL | True, log_BL, 0)")
+            cross_entropy, ("jnp.where(counted_R, log_R, 0)", "jnp.where(counted_R | True, log_R, 0)")
         ),
-        "items_forgotten": parity.edit(causal_lm_loss, ("num_items_in_batch is None", "True")),
+        "items_forgotten": parity.edit(causal_lm_loss, ("items=num_items_in_batch", "items=None")),
         "last_column_wrapped": parity.edit(
             causal_lm_loss,
             (
@@ -107,10 +110,16 @@ causal_lm = parity.Case(
             ("cast(self.embedding[...], self.dtype)", "jax.lax.stop_gradient(cast(self.embedding[...], self.dtype))"),
             checks=("gradient",),
         ),
-        "head_biased": parity.edit(LlamaForCausalLM.__call__, ("project(x_BPD)", "project(x_BPD) + 1e-4")),
+        "head_biased": parity.edit(
+            LlamaForCausalLM.__call__,
+            ("project(x_BPD, to=to)", "project(x_BPD, to=to) + 1e-4"),
+        ),
         "logits_in_float32": parity.edit(
             LlamaForCausalLM.__call__,
-            ("project(x_BPD)", "project(x_BPD).astype(jnp.promote_types(x_BPD.dtype, jnp.float32))"),
+            (
+                "project(x_BPD, to=to)",
+                "project(x_BPD, to=to).astype(jnp.promote_types(x_BPD.dtype, jnp.float32))",
+            ),
             checks=CASTS,
         ),
         "next_seen_by_head": parity.edit(
@@ -133,7 +142,10 @@ causal_lm = parity.Case(
         "kept_after_the_head": parity.same(
             LlamaForCausalLM.__call__,
             ("x_BPD = keep(outputs.last_hidden_state, logits_to_keep)", "x_BPD = outputs.last_hidden_state"),
-            ("logits_BPV = project(x_BPD)", "logits_BPV = keep(project(x_BPD), logits_to_keep)"),
+            (
+                "logits_BPV = project(x_BPD, to=to)",
+                "logits_BPV = keep(project(x_BPD, to=to), logits_to_keep)",
+            ),
             why="the head works on each position alone",
         ),
     },

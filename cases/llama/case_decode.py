@@ -149,7 +149,7 @@ def rows(config: Config, form: Config) -> dict[str, int]:
     return {} if form["positions"] and length_dependent(config) else dict(WHOLE_ROWS)
 
 
-def build(config: Config, dtype: Any, rngs: Any, **options: bool) -> PortStepwise:
+def build(config: Config, dtype: Any, rngs: Any, **options: Any) -> PortStepwise:
     """The port, with options that change nothing in the result."""
     return PortStepwise(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs, **options)
 

@@ -87,7 +87,9 @@ def whole_padded(call: parity.Call) -> parity.Twin:
     shape, keep = sizes(call), call.inputs.get("logits_to_keep")
     left = isinstance(keep, int) or bool(call.rng.integers(2))  # the last few are still the last few
     given = {"attention_mask": np.ones(shape, np.int64), **call.inputs}
-    if isinstance(keep, np.ndarray):  # negative ones count from an end that moves
+    if isinstance(keep, int):  # what was more than there were is not to reach into the padding
+        given["logits_to_keep"] = min(keep, shape[1])
+    elif isinstance(keep, np.ndarray):  # negative ones count from an end that moves
         given["logits_to_keep"] = keep % shape[1] + 2 * left
     inputs = {
         "input_ids": (1, None),

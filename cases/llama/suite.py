@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from transformers.models.llama.modeling_llama import LlamaForCausalLM, LlamaModel
+from transformers.models.llama.modeling_llama import (
+    LlamaForCausalLM,
+    LlamaForQuestionAnswering,
+    LlamaForSequenceClassification,
+    LlamaForTokenClassification,
+    LlamaModel,
+)
 
 import parity
 from cases.llama.port.config import LlamaConfig
+from cases.llama.speed import WORKLOADS
 from cases.llama.text import PROMPTS, TEXT
 
 # What the cases of single layers read by name, and a config.json may leave out.
@@ -22,7 +29,13 @@ def config(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
 
 suite = parity.Suite(
     name="llama",
-    references=(LlamaModel, LlamaForCausalLM),
+    references=(
+        LlamaModel,
+        LlamaForCausalLM,
+        LlamaForSequenceClassification,
+        LlamaForTokenClassification,
+        LlamaForQuestionAnswering,
+    ),
     whole="llama/causal_lm",
     config=config,
     architectures=("llama", "LlamaForCausalLM"),
@@ -40,6 +53,7 @@ suite = parity.Suite(
         "llama/block": {},
         "llama/model": {"num_hidden_layers": 3},
     },
+    workloads=WORKLOADS,
     leftovers={
         "model.layers.*.self_attn.rotary_emb.inv_freq": OLD_BUFFER,
         "model.rotary_emb.inv_freq": OLD_BUFFER,

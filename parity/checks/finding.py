@@ -51,6 +51,7 @@ class Check:
         variants: whether an equivalent must pass it too; not what only asks how good the backend is, and compiles.
         traces: whether it traces programs that no other check shares: a variant's examples come from few then.
         of: whether a case has this check at all.
+        most: how many examples it is asked, where each is so dear that a few must do.
         turn: 0 or 1: a short run asks only every second configuration of its pool, from this one on.
     """
 
@@ -63,7 +64,12 @@ class Check:
     variants: bool = True
     traces: bool = False
     of: Callable[[Case], bool] = lambda case: True
+    most: int | None = None
     turn: int | None = None
+
+    def among(self, examples: int) -> int:
+        """How many of so many examples this check is asked."""
+        return examples if self.most is None else min(self.most, examples)
 
     @property
     def kind(self) -> str:
@@ -75,3 +81,13 @@ def judged(subject: Subject, check: str, error: Error, tolerances: Tolerances) -
     """Hold an error against the bounds of a case's check."""
     verdict = tolerances.judge(subject.case.name, check, error)
     return Finding(passed=verdict.passed, used=verdict.used, error=error, limit=verdict.limit)
+
+
+def larger(first: Finding, second: Finding) -> Finding:
+    """The one that used more of its bound, with what both measured."""
+    most = second if (second.used or 0.0) > (first.used or 0.0) else first
+    assert first.error is not None
+    assert second.error is not None
+    assert most.error is not None
+    error = dataclasses.replace(first.error.merge(second.error), worst=most.error.worst)
+    return dataclasses.replace(most, error=error)

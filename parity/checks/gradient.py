@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.case import Example
-from parity.checks.finding import Check, Finding, Run, judged
+from parity.checks.finding import Check, Finding, Run, judged, larger
 from parity.checks.neighbours import median
 from parity.checks.subject import Outputs, Subject, key_of, shapes
 from parity.error import WEAK, Error, gradient_error, measure, same_form
@@ -40,19 +40,9 @@ def start(subject: Subject, tolerances: Tolerances) -> Run:
         if not finding.passed or (len(compiled) == most and example.shape_key not in compiled):
             return finding
         compiled.add(example.shape_key)
-        return _larger(finding, _working(subject, example, weights, exact, tolerances))
+        return larger(finding, _working(subject, example, weights, exact, tolerances))
 
     return Run(judge)
-
-
-def _larger(first: Finding, second: Finding) -> Finding:
-    """The one that used more of its bound, with what both measured."""
-    larger = second if (second.used or 0.0) > (first.used or 0.0) else first
-    assert first.error is not None
-    assert second.error is not None
-    assert larger.error is not None
-    error = dataclasses.replace(first.error.merge(second.error), worst=larger.error.worst)
-    return dataclasses.replace(larger, error=error)
 
 
 def cotangents(subject: Subject, example: Example) -> Outputs:

@@ -2,10 +2,12 @@
 
 import datetime
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
+from pydantic import BaseModel
 
 from parity.cli.options import Checks, Examples, Json, Names, Seed, app
 from parity.cli.output import color, deliver, say, tell, width
@@ -20,17 +22,28 @@ def bench(
     seed: Seed = 0,
     json: Json = None,
     picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: SVG.")] = None,
+    port: Annotated[str | None, typer.Option(metavar="NAME", help="Time a port and its reference.")] = None,
 ) -> None:
-    """Measure the harness against a plain loop, side by side. Without names: what the suites say is worth it."""
+    """Measure the harness against a plain loop, side by side. Without names: what the suites say is worth it.
+
+    With --port, time the port and its reference at the jobs that its suite names, or at those given by name.
+    """
     from parity import session
     from parity.measure import bench as measure
     from parity.report import bench as report
-    from parity.report.files import check_writable, write_whole
+    from parity.report.files import check_writable
 
     for file in (json, picture):
         if file not in (None, "-"):
             check_writable(Path(file))
     registry = (workspace := session.load()).registry
+    if port is not None:
+        from parity.measure import speed as measured
+        from parity.report import speed as shown
+
+        timed = measured.measure(measured.chosen(registry, port, cases or ()), progress=tell)
+        _given(shown.render(timed, color=color(_stream(json))), timed, json, picture, shown.picture)
+        return
     overrides = {name: fields for suite in registry.suites.values() for name, fields in suite.bench.items()}
     found = measure.bench(
         workspace,
@@ -41,12 +54,23 @@ def bench(
         seed=seed,
         progress=lambda text: tell(text),
     )
-    stream = sys.stderr if json == "-" else sys.stdout
-    say(report.render(found, color=color(stream)), stream)
+    _given(report.render(found, color=color(_stream(json))), found, json, picture, report.picture)
+
+
+def _stream(json: str | None) -> TextIO:
+    """Where a table goes: not where JSON goes."""
+    return sys.stderr if json == "-" else sys.stdout
+
+
+def _given(table: str, found: BaseModel, json: str | None, picture: Path | None, draw: Callable[[Any], str]) -> None:
+    """A measurement's table, and what was asked for besides."""
+    from parity.report.files import write_whole
+
+    say(table, _stream(json))
     if json:
         deliver(found.model_dump_json(indent=2) + "\n", json)
     if picture:
-        write_whole(picture, report.picture(found))
+        write_whole(picture, draw(found))
 
 
 @app.command()

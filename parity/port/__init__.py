@@ -18,6 +18,8 @@ from parity.port.stream import Asked as Asked
 from parity.port.stream import Computed as Computed
 from parity.port.stream import stream as stream
 from parity.port.stream import streamed_outputs as streamed_outputs
+from parity.port.training import Steps as Steps
+from parity.port.training import steps as steps
 from parity.port.transform import by_row as by_row
 from parity.port.transform import eager as eager
 from parity.port.transform import gradient as gradient

@@ -14,7 +14,7 @@ STREAMS = {"pool": "a run's pool", "fresh": "no configuration repeats"}
 def render(bench: Bench, *, color: bool = False) -> str:
     """Examples a second of both, the factors between them, and milliseconds an example by part."""
     console = console_of(color)
-    table = _table("case", "stream", "harness/s", "plain/s", "factor", "own draws", "warm/s", "warm/bare")
+    table = table_of("case", "stream", "harness/s", "plain/s", "factor", "own draws", "warm/s", "warm/bare")
     for row in bench.rows:
         table.add_row(
             row.case,
@@ -28,7 +28,7 @@ def render(bench: Bench, *, color: bool = False) -> str:
         )
     console.print(table)
     print_as_is(console)
-    parts = _table("ms an example", "stream", *PARTS)
+    parts = table_of("ms an example", "stream", *PARTS)
     for row in bench.rows:
         parts.add_row(row.case, row.stream, *(f"{1e3 * row.parts[name] / row.examples:.2f}" for name in PARTS))
     console.print(parts)
@@ -77,8 +77,9 @@ def _notes(bench: Bench) -> list[str]:
     ]
 
 
-def _table(*names: str) -> Table:
+def table_of(*names: str, left: int = 2) -> Table:
+    """A table of numbers; the first columns, `left` of them, are words."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, name in enumerate(names):
-        table.add_column(name, no_wrap=True, justify="left" if number < 2 else "right")
+        table.add_column(name, no_wrap=True, justify="left" if number < left else "right")
     return table

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import pytest
 
 import parity
-from parity.run import CHECKS
+from parity.run import check_ids
 from parity.tests import gain
 
-OTHERS = [name for name in CHECKS if name != "gradient"]
+OTHERS = [name for name in check_ids(gain.case()) if name != "gradient"]
 
 
 @jax.custom_vjp

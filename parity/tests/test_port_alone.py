@@ -9,8 +9,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+import transformers
 from packaging.requirements import Requirement
+
+from parity.tests import tiny
 
 PORT = Path(__file__).parents[2] / "cases" / "llama" / "port"
 SHIPPED_WITH = ("jax", "flax", "numpy")
@@ -31,6 +36,21 @@ print(json.dumps({
     "spread": float(logits.std()),
     "found": [name for name in ("torch", "parity", "transformers", "hypothesis") if importlib.util.find_spec(name)],
     "prefix": sys.prefix,
+}))
+"""
+
+READ = """\
+import json, sys
+import jax.numpy as jnp
+from shipped import LlamaForCausalLM
+
+folder, back = sys.argv[1:]
+loaded = LlamaForCausalLM.from_pretrained(folder)
+loaded.save_pretrained(back, like=folder, max_shard_size="20KB")
+again = LlamaForCausalLM.from_pretrained(back)
+print(json.dumps({
+    "logits": again(jnp.arange(14).reshape(2, 7)).logits.tolist(),
+    "imported": [name for name in ("torch", "parity", "transformers", "safetensors") if name in sys.modules],
 }))
 """
 
@@ -82,3 +102,16 @@ def test_the_port_runs_without_torch_parity_and_transformers(alone: Path) -> Non
     assert said["prefix"] == str(alone.parents[1]) != sys.prefix
     assert (said["shape"], said["finite"]) == ([2, 7, 50], True)
     assert said["spread"] > 1e-3
+
+
+def test_a_folder_is_read_and_written_without_torch(alone: Path, tmp_path: Path) -> None:
+    """One that transformers saved, read, saved in shards and read again: the logits are those of transformers."""
+    saved = tiny.save(tmp_path / "saved")
+    command = [alone, "-I", "-c", READ, str(saved), str(tmp_path / "back")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=alone.parent)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    assert said["imported"] == []
+    theirs: Any = transformers.LlamaForCausalLM
+    expected = theirs.from_pretrained(saved)(torch.arange(14).reshape(2, 7)).logits.detach().numpy()
+    np.testing.assert_allclose(said["logits"], expected, atol=1e-5 * np.abs(expected).max())

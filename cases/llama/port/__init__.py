@@ -3,10 +3,13 @@
 from .attention import Attention as Attention
 from .block import DecoderLayer as DecoderLayer
 from .cache import Cache as Cache
+from .classification import LlamaForSequenceClassification as LlamaForSequenceClassification
+from .classification import LlamaForTokenClassification as LlamaForTokenClassification
 from .config import LlamaConfig as LlamaConfig
 from .config import RopeConfig as RopeConfig
 from .config import UnsupportedConfig as UnsupportedConfig
 from .embedding import Embedding as Embedding
+from .files import Pretrained as Pretrained
 from .generate import Generated as Generated
 from .generate import generate as generate
 from .generation_config import GenerationConfig as GenerationConfig
@@ -17,8 +20,12 @@ from .loss import causal_lm_loss as causal_lm_loss
 from .mlp import MLP as MLP
 from .model import LlamaModel as LlamaModel
 from .outputs import CausalLMOutput as CausalLMOutput
+from .outputs import ClassifierOutput as ClassifierOutput
 from .outputs import ModelOutput as ModelOutput
+from .outputs import SpanOutput as SpanOutput
+from .question_answering import LlamaForQuestionAnswering as LlamaForQuestionAnswering
 from .rmsnorm import RMSNorm as RMSNorm
 from .rotary import RotaryEmbedding as RotaryEmbedding
 from .rotary import apply_rotary_pos_emb as apply_rotary_pos_emb
 from .rotary import rotate_half as rotate_half
+from .tensors import BadCheckpoint as BadCheckpoint

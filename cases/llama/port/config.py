@@ -74,6 +74,11 @@ class LlamaConfig:
     eos_token_id: int | tuple[int, ...] | None = 2
     initializer_range: float = 0.02
     attention_dropout: float = 0.0
+    num_labels: int = 2
+    problem_type: str | None = None
+    classifier_dropout: float | None = None
+    hidden_dropout: float | None = None
+    token_classification_bias: bool = True
     use_cache: bool = True
     output_hidden_states: bool = False
     output_attentions: bool = False
@@ -95,6 +100,12 @@ class LlamaConfig:
     def initializer_std(self) -> float:
         """Standard deviation of a fresh kernel or embedding: the reference reads a range of 0 as unset."""
         return self.initializer_range or 0.02
+
+    @property
+    def token_dropout(self) -> float:
+        """Share of the hidden states that a token classifier drops in training."""
+        given = (rate for rate in (self.classifier_dropout, self.hidden_dropout) if rate is not None)
+        return next(given, 0.1)
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Self:
@@ -127,22 +138,39 @@ def _names(cls: type) -> set[str]:
 _COUNTS = ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "max_position_embeddings")
 _OPTIONAL_COUNTS = ("num_key_value_heads", "head_dim")
 _OUTPUTS = ("output_hidden_states", "output_attentions")
-_SWITCHES = ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_cache", *_OUTPUTS)
+_SWITCHES = (
+    "tie_word_embeddings",
+    "attention_bias",
+    "mlp_bias",
+    "token_classification_bias",
+    "use_cache",
+    *_OUTPUTS,
+)
+_MAY_BE_ZERO = ("num_hidden_layers", "num_labels")
+_RATES = ("attention_dropout", "classifier_dropout", "hidden_dropout")
+_PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
 
 
 def _value_problems(config: LlamaConfig) -> Iterator[str]:
     """Each field on its own."""
-    for name in (*_COUNTS, *_OPTIONAL_COUNTS, "num_hidden_layers"):
-        value, least = getattr(config, name), 0 if name == "num_hidden_layers" else 1
+    for name in (*_COUNTS, *_OPTIONAL_COUNTS, *_MAY_BE_ZERO):
+        value, least = getattr(config, name), 0 if name in _MAY_BE_ZERO else 1
         left_out = value is None and name in _OPTIONAL_COUNTS
         if not left_out and not (type(value) is int and value >= least):
             yield f"{name} = {value!r} (a whole number, at least {least})"
     for name in _SWITCHES:
         if type(getattr(config, name)) is not bool:
             yield f"{name} = {getattr(config, name)!r} (true or false)"
-    for name in ("rms_norm_eps", "initializer_range", "attention_dropout"):
+    for name in ("rms_norm_eps", "initializer_range"):
         if type(getattr(config, name)) not in (int, float):
             yield f"{name} = {getattr(config, name)!r} (a number)"
+    for name in _RATES:
+        rate = getattr(config, name)
+        left_out = rate is None and name != "attention_dropout"
+        if not left_out and not (isinstance(rate, int | float) and type(rate) is not bool and 0 <= rate <= 1):
+            yield f"{name} = {rate!r} (a number from 0 to 1)"
+    if config.problem_type not in (None, *_PROBLEMS):
+        yield f"problem_type = {config.problem_type!r} (one of {', '.join(_PROBLEMS)})"
     if config.hidden_act not in ACTIVATIONS:
         yield f"hidden_act = {config.hidden_act!r} (one of {', '.join(ACTIVATIONS)})"
 
@@ -154,6 +182,8 @@ def _size_problems(config: LlamaConfig) -> Iterator[str]:
         yield f"hidden_size = {config.hidden_size} (a multiple of num_attention_heads = {heads})"
     if heads % kv_heads:
         yield f"num_key_value_heads = {kv_heads} (a divisor of num_attention_heads = {heads})"
+    if config.problem_type == "single_label_classification" and config.num_labels == 1:
+        yield "problem_type = 'single_label_classification' (with num_labels = 1 there is nothing to choose from)"
     if pad is not None and not -config.vocab_size <= pad < config.vocab_size:
         yield f"pad_token_id = {pad} (a row of an embedding of {config.vocab_size})"
 

@@ -1,12 +1,16 @@
-"""Read the dictionary in a Hugging Face config.json: which fields are known, which are harmless, which are refused."""
+"""The dictionary in a Hugging Face config.json: read, with what is harmless and what is refused; and written."""
 
+import dataclasses
 from collections.abc import Mapping, Set
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import LlamaConfig
 
 # Fields that do not change what a forward pass computes.
 INFORMATIONAL = """
-    architectures dtype torch_dtype transformers_version _name_or_path name_or_path _commit_hash return_dict
-    id2label label2id num_labels problem_type finetuning_task task_specific_params prefix tokenizer_class
+    architectures dtype torch_dtype transformers_version _name_or_path name_or_path _model_name_or_path _commit_hash
+    return_dict id2label label2id finetuning_task task_specific_params prefix tokenizer_class
     chunk_size_feed_forward torchscript use_bfloat16 tf_legacy_loss _attn_implementation_autoset is_decoder
     sep_token_id unk_token_id decoder_start_token_id max_sequence_length pretraining_tp is_llama_config
     transformers.js_config
@@ -60,6 +64,8 @@ def read(
     harmless = {*INFORMATIONAL.split(), *GENERATION.split(), *_ROPE_AT_TOP, _PRETRAINED_LENGTH}
     known = {key: value for key, value in config.items() if key in names}
     fields = {key: _frozen(value) for key, value in known.items() if not (value is None and key in NULL_IS_DEFAULT)}
+    if "num_labels" not in config and config.get("id2label") is not None:
+        fields["num_labels"] = len(config["id2label"])
     problems = []
     for key, value in config.items():
         if key in ONLY and not any(value is good or value == good for good in ONLY[key]):
@@ -89,3 +95,22 @@ def _read_rope(config: Mapping[str, Any], names: Set[str]) -> tuple[dict[str, An
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def merged(config: "LlamaConfig", before: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as config.json has it today; what else another config.json says, `before`, is kept."""
+    own = {key: _thawed(value) for key, value in dataclasses.asdict(config).items() if key != "rope"}
+    rope = {key: _thawed(value) for key, value in dataclasses.asdict(config.rope).items() if value is not None}
+    if config.rope.rope_type not in _HAVE_PRETRAINED_LENGTH:
+        del rope[_PRETRAINED_LENGTH]
+    for key, plain in (("truncate", True), ("partial_rotary_factor", 1.0)):  # in most types not a field at all
+        if rope[key] == plain:
+            del rope[key]
+    kept = {
+        key: value for key, value in before.items() if key not in _ROPE_AT_TOP | {_PRETRAINED_LENGTH, "torch_dtype"}
+    }
+    return {**kept, **own, "model_type": "llama", "rope_parameters": rope}
+
+
+def _thawed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -47,10 +47,10 @@ class Embedding(nnx.Module):
             rows_BLD = jnp.where(is_padding_BL1, jax.lax.stop_gradient(rows_BLD), rows_BLD)
         return cast(rows_BLD, self.dtype)
 
-    def attend(self, x_BLD: jax.Array) -> jax.Array:
-        """Logits [B, L, V]: the table as output layer."""
+    def attend(self, x_BLD: jax.Array, *, to: DTypeLike | None = None) -> jax.Array:
+        """Logits [B, L, V]: the table as output layer; `to` is as in `Linear`."""
         table_VD = cast(self.embedding[...], self.dtype)
-        return linear(cast(x_BLD, self.dtype), table_VD.T)
+        return linear(cast(x_BLD, self.dtype), table_VD.T, to=to)
 
 
 def look_up(table_VD: jax.Array, ids: jax.Array) -> jax.Array:

@@ -12,16 +12,19 @@ from jax.typing import DTypeLike
 
 from .cache import Cache
 from .config import LlamaConfig
+from .files import Pretrained
 from .linear import Linear
 from .loss import causal_lm_loss
 from .model import LlamaModel
 from .outputs import CausalLMOutput
 
 
-class LlamaForCausalLM(nnx.Module):
+class LlamaForCausalLM(Pretrained):
     """Token ids to logits; with tied embeddings the token table is the output layer and there is no `lm_head`.
 
-    `scan` and `remat` are those of `LlamaModel`: they change time and memory, and nothing else.
+    `scan` and `remat` are those of `LlamaModel`: they change time and memory, and nothing else. `logits_dtype` is what
+    logits are rounded to: float32 spares those of a half-precision model the rounding, as sampling and losses like it;
+    the reference rounds them to the model's own.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class LlamaForCausalLM(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
         scan: bool = False,
         remat: bool = False,
+        logits_dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
@@ -39,6 +43,7 @@ class LlamaForCausalLM(nnx.Module):
         if not config.tie_word_embeddings:
             self.lm_head = Linear(config.hidden_size, config.vocab_size, stddev=config.initializer_std, **kinds)
         self.config = config
+        self.logits_dtype = logits_dtype
 
     def __call__(
         self,
@@ -73,8 +78,9 @@ class LlamaForCausalLM(nnx.Module):
             cache=cache,
         )
         x_BPD = keep(outputs.last_hidden_state, logits_to_keep)
+        to = self.logits_dtype
         project = self.model.embed_tokens.attend if self.config.tie_word_embeddings else self.lm_head
-        logits_BPV = project(x_BPD)
+        logits_BPV = project(x_BPD, to=to)
         loss = None if labels is None else causal_lm_loss(logits_BPV, labels, num_items_in_batch)
         return CausalLMOutput(loss, logits_BPV, outputs.hidden_states, outputs.attentions, outputs.cache)
 

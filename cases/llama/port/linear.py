@@ -9,14 +9,16 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 
-def linear(x: jax.Array, kernel_IO: jax.Array, bias_O: jax.Array | None = None) -> jax.Array:
-    """x kernel + bias [..., O], summed in float32 or wider and rounded once, to the common dtype of both."""
+def linear(
+    x: jax.Array, kernel_IO: jax.Array, bias_O: jax.Array | None = None, *, to: DTypeLike | None = None
+) -> jax.Array:
+    """x kernel + bias [..., O], summed in float32 or wider and rounded once, `to` a dtype or the common one."""
     dtype = jnp.promote_types(x.dtype, kernel_IO.dtype)
     wide = jnp.promote_types(dtype, jnp.float32)
     y = jnp.matmul(x.astype(dtype), kernel_IO.astype(dtype), preferred_element_type=wide)
     if bias_O is not None:
         y = y + bias_O.astype(wide)
-    return y.astype(dtype)
+    return y.astype(dtype if to is None else to)
 
 
 class Linear(nnx.Module):
@@ -45,11 +47,11 @@ class Linear(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(out_features, param_dtype)) if use_bias else nnx.data(None)
         self.dtype = dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., I] to [..., O]."""
+    def __call__(self, x: jax.Array, *, to: DTypeLike | None = None) -> jax.Array:
+        """[..., I] to [..., O], rounded `to` a dtype; that of the inputs where none is given."""
         kernel_IO = cast(self.kernel[...], self.dtype)
         bias_O = None if self.bias is None else cast(self.bias[...], self.dtype)
-        return linear(cast(x, self.dtype), kernel_IO, bias_O)
+        return linear(cast(x, self.dtype), kernel_IO, bias_O, to=to)
 
 
 def cast(x: jax.Array, dtype: DTypeLike | None) -> jax.Array:

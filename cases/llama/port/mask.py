@@ -31,12 +31,15 @@ def make_mask(
             missing at the end is padding, what is too long is cut.
         slots: of the cache, if there is one; M is their number.
         filled: how many of them hold something: where the first of the new positions goes.
+
+    Raises:
+        ValueError: the mask does not fit the inputs.
     """
     B, L = inputs_embeds.shape[:2]
-    if attention_mask is not None and attention_mask.ndim == 4:
-        return attention_mask
-    if attention_mask is not None and attention_mask.ndim != 2:
-        raise ValueError(f"attention_mask has {attention_mask.ndim} axes {attention_mask.shape}: give 2 or 4")
+    if attention_mask is not None:
+        check_fit(attention_mask.shape, B, L, slots=slots, any_length=use_cache)
+        if attention_mask.ndim == 4:
+            return attention_mask
     M = slots or (L if use_cache or attention_mask is None else attention_mask.shape[-1])
 
     seen_BLM = causal(L, M, filled)[None]
@@ -45,6 +48,27 @@ def make_mask(
     elif position_ids is not None and not use_cache and slots is None:
         seen_BLM = within_sequence(position_ids)
     return additive(jnp.broadcast_to(seen_BLM, (B, L, M))[:, None], inputs_embeds.dtype)
+
+
+def check_fit(mask: tuple[int, ...], B: int, L: int, *, slots: int | None, any_length: bool) -> None:
+    """Refuse a mask of a shape that would be broadcast to something else, or to nothing.
+
+    Raises:
+        ValueError: says both shapes.
+    """
+    given = f"attention_mask is {list(mask)}"
+    if len(mask) == 2:
+        if mask[0] not in (1, B):
+            raise ValueError(f"{given}: give a row for each of the {B} rows of the input")
+        if slots is not None and mask[1] > slots:
+            raise ValueError(f"{given}: the cache has {slots} slots")
+        if slots is None and not any_length and mask[1] not in (1, L):
+            raise ValueError(f"{given}: give a number for each of the {L} positions")
+    elif len(mask) == 4:
+        if mask[0] not in (1, B) or mask[2] not in (1, L) or mask[3] not in (1, L if slots is None else slots):
+            raise ValueError(f"{given}: give [{B}, 1, {L}, {L if slots is None else slots}]")
+    else:
+        raise ValueError(f"{given}: give two axes, or four")
 
 
 def causal(L: int, M: int, filled: int | jax.Array = 0) -> jax.Array:

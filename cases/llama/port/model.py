@@ -14,6 +14,7 @@ from .block import DecoderLayer
 from .cache import Cache
 from .config import LlamaConfig
 from .embedding import Embedding
+from .files import Pretrained
 from .linear import cast
 from .mask import make_mask
 from .outputs import ModelOutput
@@ -22,7 +23,7 @@ from .rotary import RotaryEmbedding
 from .stack import plain, recomputed, scanned, shared, unrolled
 
 
-class LlamaModel(nnx.Module):
+class LlamaModel(Pretrained):
     """Token ids to normed hidden states.
 
     Args:

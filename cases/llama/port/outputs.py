@@ -1,6 +1,6 @@
 """What the whole models return: frozen pytrees, with None where something was not asked for.
 
-Shapes: B batch, L length, M memory length, D width, N heads, V vocab.
+Shapes: B batch, L length, M memory length, D width, N heads, V vocab, C classes.
 """
 
 from dataclasses import dataclass
@@ -45,3 +45,38 @@ class CausalLMOutput:
     hidden_states: tuple[jax.Array, ...] | None = None
     attentions: tuple[jax.Array, ...] | None = None
     cache: Cache | None = None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ClassifierOutput:
+    """Of `LlamaForSequenceClassification` and `LlamaForTokenClassification`.
+
+    Attributes:
+        loss: a scalar, where labels were given.
+        logits: [B, C] of the sequences, or [B, L, C] of the tokens.
+        hidden_states, attentions: as in `ModelOutput`.
+    """
+
+    loss: jax.Array | None
+    logits: jax.Array
+    hidden_states: tuple[jax.Array, ...] | None = None
+    attentions: tuple[jax.Array, ...] | None = None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SpanOutput:
+    """Of `LlamaForQuestionAnswering`.
+
+    Attributes:
+        loss: a scalar, where both positions were given.
+        start_logits, end_logits: [B, L], of the answer's first and last position.
+        hidden_states, attentions: as in `ModelOutput`.
+    """
+
+    loss: jax.Array | None
+    start_logits: jax.Array
+    end_logits: jax.Array
+    hidden_states: tuple[jax.Array, ...] | None = None
+    attentions: tuple[jax.Array, ...] | None = None
