@@ -131,4 +131,11 @@ beam_search = parity.Case(
             ("search.running.ids_BRT.reshape(B * R, T)", "jnp.repeat(search.running.ids_BRT[:, 0], R, axis=0)"),
         ),
     },
+    equivalents={
+        "power_by_logarithms": parity.same(
+            beam.power,
+            ("jnp.asarray(length, dtype) ** penalty", "jnp.exp(penalty * jnp.log(jnp.asarray(length, dtype)))"),
+            why="n ** p = exp(p log n)",
+        ),
+    },
 )

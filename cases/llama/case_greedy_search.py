@@ -107,4 +107,11 @@ greedy_search = parity.Case(
         "least_counts_the_next": parity.edit(writing.add, ("new=text.new, least", "new=text.new + 1, least")),
         "penalty_forgotten": parity.edit(process, ("config.repetition_penalty != 1", "False")),
     },
+    equivalents={
+        "best_of_one": parity.same(
+            writing.choose,
+            ("jnp.argmax(scores_BV, axis=-1)", "jax.lax.top_k(scores_BV, 1)[1][:, 0]"),
+            why="the best token is the first of the best",
+        ),
+    },
 )

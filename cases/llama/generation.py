@@ -43,7 +43,8 @@ class Generate(nn.Module):
         longest = input_ids.shape[1] + options["max_new_tokens"]
         options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
         with _quiet():
-            made: Any = self.model.generate(
+            generate: Any = self.model.generate  # pyright: ignore[reportAttributeAccessIssue]
+            made = generate(
                 input_ids,
                 attention_mask=attention_mask,
                 return_dict_in_generate=True,

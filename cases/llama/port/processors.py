@@ -41,12 +41,13 @@ def keep_top_p(scores_BV: jax.Array, *, top_p: float, least: int = 1) -> jax.Arr
         top_p: from 0 to 1.
         least: how many are kept at the least.
     """
-    order_BV = jnp.argsort(scores_BV, axis=-1, stable=True)
-    ascending_BV = jnp.take_along_axis(scores_BV, order_BV, axis=-1)
+    B, V = scores_BV.shape
+    id_BV = jnp.broadcast_to(jnp.arange(V), (B, V))
+    ascending_BV, order_BV = jax.lax.sort_key_val(scores_BV, id_BV, is_stable=True)
     total_BV = jnp.cumsum(jax.nn.softmax(ascending_BV, axis=-1), axis=-1)
-    kept_BV = (total_BV > 1 - top_p) | (jnp.arange(scores_BV.shape[-1]) >= scores_BV.shape[-1] - least)
-    rank_BV = jnp.argsort(order_BV, axis=-1)
-    return jnp.where(jnp.take_along_axis(kept_BV, rank_BV, axis=-1), scores_BV, -jnp.inf)
+    high_BV = (total_BV > 1 - top_p) | (jnp.arange(V) >= V - least)
+    kept_BV = jnp.zeros((B, V), bool).at[jnp.arange(B)[:, None], order_BV].set(high_BV)
+    return jnp.where(kept_BV, scores_BV, -jnp.inf)
 
 
 def keep_min_p(scores_BV: jax.Array, *, min_p: float, least: int = 1) -> jax.Array:
