@@ -41,8 +41,8 @@ CONFIG = {
     "rms_norm_eps": 1e-5,
     "eos_token_id": None,
 }
-PROMPTS = [[0, 0, 5, 9, 2], [7, 3, 3, 11, 4], [0, 6, 1, 8, 20]]
-MASK = [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 1, 1, 1, 1]]
+PROMPTS = [[0, 0, 5, 9, 2], [7, 3, 3, 11, 4], [0, 6, 0, 8, 20]]
+MASK = [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 1, 0, 1, 1]]  # one with a hole
 ENDS = [4, 9, 17]
 GREEDY = {"max_new_tokens": 9, "eos_token_id": ENDS, "pad_token_id": 1}
 SEARCH = {**GREEDY, "num_beams": 4, "num_return_sequences": 2, "length_penalty": 1.7}
@@ -256,6 +256,22 @@ def test_a_generation_config_json_is_read(tmp_path: Path) -> None:
     assert GenerationConfig.from_json(tmp_path) == expected
     assert GenerationConfig.from_dict(theirs.to_dict()) == expected
     assert GenerationConfig(eos_token_id=7).pad == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "new", "least"),
+    [
+        ({}, 20, -5),
+        ({"max_length": 9}, 4, -5),
+        ({"max_length": 9, "max_new_tokens": 7, "min_length": 8}, 7, 3),
+        ({"max_new_tokens": 7, "min_length": 12, "min_new_tokens": 2}, 7, 2),
+    ],
+)
+def test_new_tokens_outrank_lengths(options: dict[str, Any], new: int, least: int) -> None:
+    """A length counts the prompt with its padding, but not with the bucket's."""
+    config = GenerationConfig(**options)
+    prompt = prepare(PROMPTS, MASK, model=LlamaConfig.from_dict(CONFIG), config=config)
+    assert (prompt.given, prompt.new, prompt.least) == (5, new, least)
 
 
 def test_buckets_are_at_most_a_quarter_too_long() -> None:

@@ -67,7 +67,7 @@ class GenerationConfig:
     Attributes:
         max_new_tokens: how many tokens are added at the most; outranks `max_length`, which counts the prompt with its
             padding too. With neither, 20, or as many as `max_position_embeddings` leaves.
-        min_new_tokens, min_length: how many before the text may end, counted likewise; the larger counts.
+        min_new_tokens, min_length: how many before the text may end, counted likewise; the first outranks the second.
         do_sample: draw each token; otherwise take the best. Only then do the next four take part.
         temperature, top_k, top_p, min_p: see `processors`; 1, 0, 1 and None change nothing.
         repetition_penalty: see `processors.penalise_repetition`; 1 changes nothing.
