@@ -71,7 +71,7 @@ token_classification = parity.Case(
         "bias_left_out": parity.edit(
             LlamaForTokenClassification.__call__,
             (
-                "self.score(outputs.last_hidden_state)",
+                "self.score(dropped(outputs.last_hidden_state, self.config.token_dropout, own_key))",
                 "outputs.last_hidden_state @ self.score.kernel[...]",
             ),
         ),

@@ -11,6 +11,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .config import LlamaConfig
+from .dropout import dropped, keys_of
+from .files import Pretrained
 from .labels import expect, fitting, size_of
 from .linear import Linear
 from .loss import sequence_loss, token_loss
@@ -18,7 +20,7 @@ from .model import LlamaModel
 from .outputs import ClassifierOutput
 
 
-class LlamaForSequenceClassification(nnx.Module):
+class LlamaForSequenceClassification(Pretrained):
     """Token ids to one row of logits a sequence: those of its last real token, which has seen all others.
 
     `scan` and `remat` are those of `LlamaModel`.
@@ -49,6 +51,7 @@ class LlamaForSequenceClassification(nnx.Module):
         output_attentions: bool | None = None,
         use_cache: bool | None = None,
         labels: jax.Array | None = None,
+        dropout_key: jax.Array | None = None,
     ) -> ClassifierOutput:
         """Logits [B, C] of the position that `last_token` finds, and with `labels` the loss, see `sequence_loss`.
 
@@ -70,6 +73,7 @@ class LlamaForSequenceClassification(nnx.Module):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
             use_cache=use_cache,
+            dropout_key=dropout_key,
         )
         x_BLD = outputs.last_hidden_state
         logits_BC = self.score(x_BLD[jnp.arange(batch), last_token(input_ids, config.pad_token_id)])
@@ -77,7 +81,7 @@ class LlamaForSequenceClassification(nnx.Module):
         return ClassifierOutput(loss, logits_BC, outputs.hidden_states, outputs.attentions)
 
 
-class LlamaForTokenClassification(nnx.Module):
+class LlamaForTokenClassification(Pretrained):
     """Token ids to one row of logits a token.
 
     `scan` and `remat` are those of `LlamaModel`.
@@ -114,15 +118,18 @@ class LlamaForTokenClassification(nnx.Module):
         output_attentions: bool | None = None,
         use_cache: bool | None = None,
         labels: jax.Array | None = None,
+        dropout_key: jax.Array | None = None,
     ) -> ClassifierOutput:
         """Logits [B, L, C], and with `labels` [B, L] the loss, see `token_loss`.
 
-        The other arguments are those of `LlamaModel`.
+        With a `dropout_key` the configuration's `token_dropout` of what enters the head is dropped too. The other
+        arguments are those of `LlamaModel`.
 
         Raises:
             ValueError: labels of another shape.
         """
         expect("labels", labels, size_of(input_ids, inputs_embeds))
+        backbone_key, own_key = keys_of(dropout_key, 2)
         outputs = self.model(
             input_ids,
             attention_mask,
@@ -131,8 +138,9 @@ class LlamaForTokenClassification(nnx.Module):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
             use_cache=use_cache,
+            dropout_key=backbone_key,
         )
-        logits_BLC = self.score(outputs.last_hidden_state)
+        logits_BLC = self.score(dropped(outputs.last_hidden_state, self.config.token_dropout, own_key))
         loss = None if labels is None else token_loss(logits_BLC, labels)
         return ClassifierOutput(loss, logits_BLC, outputs.hidden_states, outputs.attentions)
 

@@ -39,6 +39,14 @@ ONLY: Mapping[str, tuple[Any, ...]] = {
     "pruned_heads": ({}, None),
 }
 
+# What only some heads read, with what it is where nothing is said: it is not written then, as no other model has it.
+HEAD_ONLY: Mapping[str, Any] = {
+    "problem_type": None,
+    "classifier_dropout": None,
+    "hidden_dropout": None,
+    "token_classification_bias": True,
+}
+
 NULL_IS_DEFAULT = frozenset({"output_hidden_states", "output_attentions", "attention_dropout"})
 
 _ROPE_AT_TOP = frozenset({"rope_parameters", "rope_scaling", "rope_theta", "partial_rotary_factor"})
@@ -99,16 +107,18 @@ def _frozen(value: Any) -> Any:
 
 def merged(config: "LlamaConfig", before: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as config.json has it today; what else another config.json says, `before`, is kept."""
-    own = {key: _thawed(value) for key, value in dataclasses.asdict(config).items() if key != "rope"}
+    fields = {key: _thawed(value) for key, value in dataclasses.asdict(config).items() if key != "rope"}
+    own = {key: value for key, value in fields.items() if key not in HEAD_ONLY or value != HEAD_ONLY[key]}
     rope = {key: _thawed(value) for key, value in dataclasses.asdict(config.rope).items() if value is not None}
     if config.rope.rope_type not in _HAVE_PRETRAINED_LENGTH:
         del rope[_PRETRAINED_LENGTH]
     for key, plain in (("truncate", True), ("partial_rotary_factor", 1.0)):  # in most types not a field at all
         if rope[key] == plain:
             del rope[key]
-    kept = {
-        key: value for key, value in before.items() if key not in _ROPE_AT_TOP | {_PRETRAINED_LENGTH, "torch_dtype"}
-    }
+    replaced = {*_ROPE_AT_TOP, *HEAD_ONLY, _PRETRAINED_LENGTH, "torch_dtype"}
+    if len(before.get("id2label") or ()) != config.num_labels:
+        replaced |= {"id2label", "label2id"}
+    kept = {key: value for key, value in before.items() if key not in replaced}
     return {**kept, **own, "model_type": "llama", "rope_parameters": rope}
 
 

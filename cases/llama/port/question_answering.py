@@ -11,6 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .config import LlamaConfig
+from .files import Pretrained
 from .labels import expect, size_of
 from .linear import Linear
 from .loss import span_loss
@@ -18,7 +19,7 @@ from .model import LlamaModel
 from .outputs import SpanOutput
 
 
-class LlamaForQuestionAnswering(nnx.Module):
+class LlamaForQuestionAnswering(Pretrained):
     """Token ids to two logits a token; the backbone is named `transformer`, as in the reference.
 
     `scan` and `remat` are those of `LlamaModel`.
@@ -51,6 +52,7 @@ class LlamaForQuestionAnswering(nnx.Module):
         start_positions: jax.Array | None = None,
         end_positions: jax.Array | None = None,
         num_items_in_batch: int | jax.Array | None = None,
+        dropout_key: jax.Array | None = None,
     ) -> SpanOutput:
         """Logits of the first and of the last position [B, L] each, and with both positions the loss.
 
@@ -73,6 +75,7 @@ class LlamaForQuestionAnswering(nnx.Module):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
             use_cache=use_cache,
+            dropout_key=dropout_key,
         )
         logits_BL2 = self.qa_outputs(outputs.last_hidden_state)
         start_BL, end_BL = logits_BL2[..., 0], logits_BL2[..., 1]
