@@ -116,6 +116,21 @@ class GenerationConfig:
         """What follows an ended text; -1 where nothing is said and none ends."""
         return next(iter((*self.ends, -1))) if self.pad_token_id is None else self.pad_token_id
 
+    def program(self) -> Self:
+        """What decides which program runs, all else at some value: lengths and `Numbers` are its arguments."""
+        return dataclasses.replace(
+            self,
+            max_new_tokens=None,
+            max_length=None,
+            min_new_tokens=None,
+            min_length=0,
+            temperature=1.0 if self.temperature == 1 else 2.0,
+            top_p=1.0 if self.top_p == 1 else 0.5,
+            min_p=None if self.min_p is None else 0.5,
+            repetition_penalty=1.0 if self.repetition_penalty == 1 else 2.0,
+            length_penalty=float((self.length_penalty > 0) - (self.length_penalty < 0)),
+        )
+
     @classmethod
     def of(cls, config: LlamaConfig) -> Self:
         """What a model that came without a generation_config.json is generated with."""
