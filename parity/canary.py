@@ -12,7 +12,7 @@ from parity.checks import exact
 from parity.checks.subject import Outputs, Subject
 from parity.faults import Fault, Injected, at
 from parity.port import Followed
-from parity.reference import one_thread
+from parity.reference import one_thread, quiet
 from parity.registry import Registry
 from parity.results import Result
 from parity.run import Runner
@@ -42,7 +42,7 @@ def sing(runner: Runner, cases: Sequence[Case]) -> Canary | None:
     case = next((case for case in cases if "exact" not in case.skips), None)
     if case is None:
         return None
-    with one_thread():
+    with one_thread(), quiet():
         seed, found = draw.seed_of(runner.settings.seed, f"{case.name} canary"), None
         try:
             subject = runner.subject(case)

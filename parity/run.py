@@ -27,7 +27,7 @@ from parity.checks import (
 from parity.checks.finding import Check, Finding
 from parity.checks.subject import Subject
 from parity.errors import BadInput, StaleEdit
-from parity.reference import one_thread
+from parity.reference import one_thread, quiet
 from parity.registry import Registry, nearest
 from parity.results import Result, spread
 from parity.search import Settings as Settings
@@ -81,7 +81,7 @@ class Runner:
         if check not in check_ids(case):
             raise BadInput(f"{case.name} has no check {check!r}{nearest(check, check_ids(case))}")
         started = time.monotonic()
-        with one_thread():
+        with one_thread(), quiet():
             result = self._run(case, check, progress)
         return result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 

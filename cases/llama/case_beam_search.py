@@ -13,6 +13,7 @@ from cases.llama.palettes import Config, port_config
 from cases.llama.port import beam
 from cases.llama.port.generation_config import GenerationConfig
 from cases.llama.port.heads import LlamaForCausalLM
+from cases.llama.port.processors import Numbers
 from parity.draw import one_of
 
 
@@ -34,7 +35,7 @@ class Port(nnx.Module):
         """Texts [B R, L + new], how long the longest is, and their scores."""
         config = GenerationConfig.of(self.model.config).having(options)
         ids, mask = padded(input_ids, attention_mask, bucket)
-        limits = max_new_tokens, min_new_tokens
+        limits = max_new_tokens, Numbers.of(config, least=min_new_tokens)
         search = beam.begin(self.model, ids, mask, *limits, slots=ids.shape[1] + max_new_tokens - 1, config=config)
         best = beam.go_on(self.model, search, *limits, config=config).finished
         wanted = config.num_return_sequences
@@ -129,6 +130,13 @@ beam_search = parity.Case(
         "penalty_of_the_first_text": parity.edit(
             beam.continued,
             ("search.running.ids_BRT.reshape(B * R, T)", "jnp.repeat(search.running.ids_BRT[:, 0], R, axis=0)"),
+        ),
+    },
+    equivalents={
+        "power_by_logarithms": parity.same(
+            beam.power,
+            ("jnp.asarray(length, dtype) ** penalty", "jnp.exp(penalty * jnp.log(jnp.asarray(length, dtype)))"),
+            why="n ** p = exp(p log n)",
         ),
     },
 )

@@ -19,12 +19,14 @@ from cases.llama.port.loss import causal_lm_loss, cross_entropy
 from parity.draw import one_of, tokens
 
 MANY = 400  # labels; from 257 on, bfloat16 does not hold every number
+DEEP = 12  # layers that many labels would go through, and show no more than few layers do
 
 
 def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
     """A call of the model, which logits are wanted (all, the last one or two, some positions, some for each row), or,
-    of all of them, the loss: of few labels, or of so many that bfloat16 could not count them."""
-    wanted = one_of("all", "loss", 1, 2, "some", "each", "loss by items", "loss of many")
+    of all of them, the loss: of few labels, or, where layers are few, of so many that bfloat16 could not count them."""
+    kinds = ("all", "loss", 1, 2, "some", "each", "loss by items", "loss of many")
+    wanted = one_of(*kinds[: None if config["num_hidden_layers"] < DEEP else -1])
     return st.builds(_with_rows, whole.forms(config), wanted)
 
 

@@ -69,7 +69,7 @@ model = parity.Case(
         ),
         "loop_runs_backwards": parity.edit(
             stack.scanned,
-            ("scan(body, x_BLD, (states, caches))", "scan(body, x_BLD, (states, caches), reverse=True)"),
+            ("scan(body, x_BLD, (states, caches, keys))", "scan(body, x_BLD, (states, caches, keys), reverse=True)"),
             checks=TRANSFORMS,
         ),
         "loop_keeps_what_leaves": parity.edit(

@@ -53,8 +53,8 @@ token_classification = parity.Case(
     forms=forms,
     inputs=inputs,
     ignores=NO_CACHE,
-    skips={"transforms": heads.BACKBONE_ASKED},
-    pool=6,
+    skips=heads.SKIPS,
+    pool=4,
     faults={
         "labels_shifted": parity.edit(
             loss.token_loss,
@@ -64,14 +64,13 @@ token_classification = parity.Case(
         "ignored_labels_learned": parity.edit(
             loss.cross_entropy, ("jnp.where(counted_R, log_R, 0)", "jnp.where(counted_R | True, log_R, 0)")
         ),
-        "positions_and_rows_exchanged": parity.edit(loss.token_loss, ("labels_BL)", "labels_BL.T)")),
         "loss_of_narrow_logits": parity.edit(
             loss.token_loss, ("widened(logits_BLC)", "logits_BLC"), checks=("structure",)
         ),
         "bias_left_out": parity.edit(
             LlamaForTokenClassification.__call__,
             (
-                "self.score(outputs.last_hidden_state)",
+                "self.score(dropped(outputs.last_hidden_state, self.config.token_dropout, own_key))",
                 "outputs.last_hidden_state @ self.score.kernel[...]",
             ),
         ),

@@ -59,20 +59,16 @@ top_p = parity.Case(
             keep_top_p, ("total_BV > 1 - top_p", "jnp.roll(total_BV, -1, axis=-1).at[:, -1].set(2) > 1 - top_p")
         ),
         "share_of_the_worst": parity.edit(keep_top_p, ("total_BV > 1 - top_p", "total_BV > top_p")),
-        "not_put_back_in_order": parity.edit(keep_top_p, ("jnp.take_along_axis(kept_BV, rank_BV, axis=-1)", "kept_BV")),
-        "put_back_by_the_order": parity.edit(keep_top_p, ("kept_BV, rank_BV", "kept_BV, order_BV")),
-        "least_ignored": parity.edit(
-            keep_top_p, ("jnp.arange(scores_BV.shape[-1]) >= scores_BV.shape[-1] - least", "total_BV < 0")
-        ),
-        "least_off_by_one": parity.edit(keep_top_p, ("scores_BV.shape[-1] - least", "scores_BV.shape[-1] - least + 1")),
+        "not_put_back_in_order": parity.edit(keep_top_p, ("None], order_BV]", "None], id_BV]")),
+        "put_back_by_the_rank": parity.edit(keep_top_p, ("None], order_BV]", "None], jnp.argsort(order_BV, axis=-1)]")),
+        "least_ignored": parity.edit(keep_top_p, ("jnp.arange(V) >= V - least", "total_BV < 0")),
+        "least_off_by_one": parity.edit(keep_top_p, ("V - least)", "V - least + 1)")),
         "sum_of_scores": parity.edit(keep_top_p, ("jax.nn.softmax(ascending_BV, axis=-1)", "jnp.exp(ascending_BV)")),
         "dropped_to_zero": parity.edit(keep_top_p, ("-jnp.inf", "0")),
         "larger_id_of_a_tie_dropped": parity.edit(
             keep_top_p,
-            (
-                "jnp.argsort(scores_BV, axis=-1, stable=True)",
-                "scores_BV.shape[-1] - 1 - jnp.argsort(scores_BV[:, ::-1], axis=-1, stable=True)",
-            ),
+            ("jnp.arange(V), (B, V))", "jnp.arange(V)[::-1], (B, V))"),
+            ("sort_key_val(scores_BV, ", "sort_key_val(scores_BV[:, ::-1], "),
         ),
     },
     equivalents={

@@ -121,7 +121,7 @@ training = parity.Case(
         "mean_of_means": fault(
             recipe.train_step,
             (
-                "called(**micro, num_items_in_batch=items).loss",
+                "called(**micro, num_items_in_batch=items, dropout_key=key).loss",
                 "(called(**micro).loss / len(batch['labels']))",
             ),
         ),
@@ -130,7 +130,7 @@ training = parity.Case(
             recipe.clipped,
             (
                 "lambda x: x * share.astype(x.dtype)",
-                "lambda x: x * jnp.minimum(most / (optax.global_norm(x) + ROUND), 1.0).astype(x.dtype)",
+                "lambda x: x * jnp.minimum(most / (optax.tree.norm(x) + ROUND), 1.0).astype(x.dtype)",
             ),
         ),
         "norm_not_rounded_up": fault(recipe.clipped, (" + ROUND", "")),

@@ -43,7 +43,8 @@ class Generate(nn.Module):
         longest = input_ids.shape[1] + options["max_new_tokens"]
         options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
         with _quiet():
-            made: Any = self.model.generate(
+            generate: Any = self.model.generate  # pyright: ignore[reportAttributeAccessIssue]
+            made = generate(
                 input_ids,
                 attention_mask=attention_mask,
                 return_dict_in_generate=True,
@@ -75,7 +76,7 @@ def models() -> st.SearchStrategy[Config]:
 
 @st.composite
 def prompts(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
-    """Ids and a mask that is padded on the left, or has holes; the last place holds a token."""
+    """Ids and a mask that is padded on the left, or not at all."""
     shape = form["batch"], form["length"]
     ids = draw(tokens(shape, config["vocab_size"]))
     return {"input_ids": ids, "attention_mask": draw(padding(*shape, sides=("none", "left")))}

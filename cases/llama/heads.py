@@ -10,8 +10,11 @@ from cases.llama import whole
 from cases.llama.palettes import HEADS, Config, batches
 from parity.draw import one_of
 
-# Why a head is not asked what its backbone is.
-BACKBONE_ASKED = "a head is a few operations that no transformation treats otherwise; the backbone's own case is asked"
+# What a head is not asked, and why.
+SKIPS = {
+    "transforms": "a head is a few operations that no transformation treats otherwise; its backbone is asked",
+    "rounded:float16": "a head has the same casts in either half precision, and bfloat16 is asked",
+}
 WIDTHS = (HEADS[0], HEADS[4])  # of one head, of heads that share keys
 
 

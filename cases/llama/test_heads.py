@@ -1,5 +1,6 @@
 """The heads refuse what the reference refuses, and labels that do not fit, before anything is computed."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -85,6 +86,28 @@ def test_the_problem_decides_which_labels_fit(classes: int, problem: str | None,
     """A class or a single number a sequence has no axis of its own, or one; all else one number a class."""
     config = LlamaConfig.from_dict({**SMALL, "num_labels": classes, "problem_type": problem})
     assert fitting(jax.ShapeDtypeStruct((9,), labels), 2, config) == shapes  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [LlamaForSequenceClassification, LlamaForTokenClassification, LlamaForQuestionAnswering],
+    ids=["of_a_text", "of_tokens", "of_a_span"],
+)
+def test_there_and_back_through_transformers(kind: Any, tmp_path: Path):
+    """A head that `transformers` saved is loaded, saved and loaded by it again: the same bits and as many classes."""
+    config = reference_config({**SMALL, "num_labels": 5, "problem_type": "regression", "classifier_dropout": 0.3})
+    theirs = getattr(modeling_llama, kind.__name__)(config)
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = kind.from_pretrained(tmp_path / "theirs")
+    read = ours.config
+    assert (read.num_labels, read.problem_type, read.token_dropout) == (5, "regression", 0.3)
+    ours.save_pretrained(tmp_path / "ours", like=tmp_path / "theirs")
+    again = type(theirs).from_pretrained(tmp_path / "ours")
+    assert again.config.num_labels == 5
+    assert again.config.id2label == theirs.config.id2label
+    for (name, x), (other, y) in zip(theirs.state_dict().items(), again.state_dict().items(), strict=True):
+        assert name == other
+        assert torch.equal(x, y)
 
 
 def test_the_last_token_is_the_last_that_is_no_padding():

@@ -6,6 +6,7 @@ from parity.reference.build import Reference as Reference
 from parity.reference.build import build as build
 from parity.reference.build import jittered as jittered
 from parity.reference.build import one_thread as one_thread
+from parity.reference.build import quiet as quiet
 from parity.reference.draw import parameters as parameters
 from parity.reference.gradient import gradients as gradients
 from parity.reference.gradient import jittered_gradients as jittered_gradients

@@ -89,7 +89,7 @@ class Reference:
 
 def build(case: Case, config: Json, *, dtype: str = "float32") -> Reference:
     """Build the case's reference for a configuration, in evaluation mode, as `from_pretrained(dtype=...)` would."""
-    with arithmetic(dtype), _quiet():
+    with arithmetic(dtype), quiet():
         return of(case.reference(config), dtype=dtype, ignores=case.ignores)
 
 
@@ -122,7 +122,7 @@ def jitter(
     case: Case, example: Example, parameters: Mapping[str, Array], *, dtype: str, seed: int
 ) -> Iterator[tuple[Reference, dict[str, Any]]]:
     """The reference built and filled in randomly rounded float64, with an example's inputs; run it inside."""
-    with float64(jitter=float(torch.finfo(getattr(torch, dtype)).eps) / 2, seed=seed), _quiet():
+    with float64(jitter=float(torch.finfo(getattr(torch, dtype)).eps) / 2, seed=seed), quiet():
         module = of(case.reference(example.config), dtype="float64", ignores=case.ignores)
         module.fill({name: x.astype(np.float64) for name, x in parameters.items()})
         yield module, {name: values.arrays(tree, np.float64) for name, tree in example.inputs.items()}
@@ -150,8 +150,8 @@ def _while_running(dtype: str) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No warnings about odd configurations while a module is built: drawn configurations are odd on purpose."""
+def quiet() -> Iterator[None]:
+    """No warnings about odd configurations and inputs: what is drawn is odd on purpose."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -13,7 +13,7 @@ from torch import nn
 
 from parity.case import Case, Json
 from parity.errors import ParityError
-from parity.reference.build import Outputs, Reference, _quiet, arithmetic, array, leaves_of, of, tensor
+from parity.reference.build import Outputs, Reference, arithmetic, array, leaves_of, of, quiet, tensor
 
 Array = npt.NDArray[Any]
 Visit = Callable[[str, dict[str, Any], Outputs], Mapping[str, Array] | None]
@@ -21,7 +21,7 @@ Visit = Callable[[str, dict[str, Any], Outputs], Mapping[str, Array] | None]
 
 def abstract(case: Case, config: Json) -> Reference:
     """The case's reference without memory for its parameters: names, shapes and ties."""
-    with torch.device("meta"), arithmetic("float32"), _quiet():
+    with torch.device("meta"), arithmetic("float32"), quiet():
         return of(case.reference(config), dtype="float32", ignores=case.ignores)
 
 

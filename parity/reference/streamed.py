@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from parity.case import Case, Json
-from parity.reference.build import Reference, _quiet, arithmetic, of, tensor
+from parity.reference.build import Reference, arithmetic, of, quiet, tensor
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +27,7 @@ def streamed(case: Case, config: Json, read: Callable[[str], Array], *, dtype: s
         read: gives a parameter by its name in `Reference.parameters`, in float32.
         dtype: as for `build`.
     """
-    with arithmetic(dtype), _quiet(), _without_parameters():
+    with arithmetic(dtype), quiet(), _without_parameters():
         made = of(case.reference(config), dtype=dtype, ignores=case.ignores)
     working = dtype.removeprefix("rounded:")
     names = {id(parameter): name for name, parameter in made.parameters.items()}

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from .activations import times
 from .cache import LayerCache
 from .config import LlamaConfig
+from .dropout import dropped
 from .linear import Linear
 from .rotary import apply_rotary_pos_emb
 
@@ -43,6 +44,7 @@ class Attention(nnx.Module):
         self.o_proj = project(N * H, D, axes=("heads", "embed"))
         self.head_dim = H
         self.scaling = H**-0.5
+        self.dropout = config.attention_dropout
 
     def __call__(
         self,
@@ -70,6 +72,7 @@ class Attention(nnx.Module):
         position_embeddings: tuple[jax.Array, jax.Array],
         attention_mask: jax.Array | None,
         past: tuple[LayerCache, jax.Array] | None = None,
+        key: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array, LayerCache | None]:
         """Attend within one sequence, and to what is in the cache.
 
@@ -77,6 +80,7 @@ class Attention(nnx.Module):
             x_BLD, position_embeddings, attention_mask: as in a call.
             past: this layer's cache and how many of its slots are filled. M then counts all slots, and the mask must
                 hide those behind the last position.
+            key: for the dropout of attention weights, in training.
 
         Returns:
             The output [B, L, D], the attention weights [B, N, L, M], and the cache after it, if there is a `past`.
@@ -94,7 +98,7 @@ class Attention(nnx.Module):
         scores_BNLM = times(scores(q_BNLH, k_BKMH), self.scaling)
         if attention_mask is not None:
             scores_BNLM = scores_BNLM + attention_mask
-        weights_BNLM = softmax(scores_BNLM, q_BNLH.dtype)
+        weights_BNLM = dropped(softmax(scores_BNLM, q_BNLH.dtype), self.dropout, key)
         output_BLD = self.o_proj(merge_heads(averaged(weights_BNLM, v_BKMH)))
         return output_BLD, weights_BNLM, cache
 

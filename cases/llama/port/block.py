@@ -49,12 +49,13 @@ class DecoderLayer(nnx.Module):
         attention_mask: jax.Array | None,
         position_embeddings: tuple[jax.Array, jax.Array] | None,
         past: tuple[LayerCache, jax.Array] | None = None,
+        key: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array, LayerCache | None]:
         """The output [B, L, D], the attention weights [B, N, L, M], and the cache after it, if there is a `past`."""
         if position_embeddings is None:
             raise ValueError("position_embeddings is None: give the (cos, sin) of RotaryEmbedding")
         attended_BLD, weights_BNLM, cache = self.self_attn.step(
-            self.input_layernorm(x_BLD), position_embeddings, attention_mask, past
+            self.input_layernorm(x_BLD), position_embeddings, attention_mask, past, key
         )
         x_BLD = x_BLD + attended_BLD
         x_BLD = x_BLD + self.mlp(self.post_attention_layernorm(x_BLD))

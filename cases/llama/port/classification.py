@@ -11,6 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .config import LlamaConfig
+from .dropout import dropped, keys_of
 from .files import Pretrained
 from .labels import expect, fitting, size_of
 from .linear import Linear
@@ -51,6 +52,7 @@ class LlamaForSequenceClassification(Pretrained):
         output_attentions: bool | None = None,
         use_cache: bool | None = None,
         labels: jax.Array | None = None,
+        dropout_key: jax.Array | None = None,
     ) -> ClassifierOutput:
         """Logits [B, C] of the position that `last_token` finds, and with `labels` the loss, see `sequence_loss`.
 
@@ -72,6 +74,7 @@ class LlamaForSequenceClassification(Pretrained):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
             use_cache=use_cache,
+            dropout_key=dropout_key,
         )
         x_BLD = outputs.last_hidden_state
         logits_BC = self.score(x_BLD[jnp.arange(batch), last_token(input_ids, config.pad_token_id)])
@@ -117,15 +120,18 @@ class LlamaForTokenClassification(Pretrained):
         output_attentions: bool | None = None,
         use_cache: bool | None = None,
         labels: jax.Array | None = None,
+        dropout_key: jax.Array | None = None,
     ) -> ClassifierOutput:
         """Logits [B, L, C], and with `labels` [B, L] the loss, see `token_loss`.
 
-        The other arguments are those of `LlamaModel`.
+        With a `dropout_key` the configuration's `token_dropout` of what enters the head is dropped too. The other
+        arguments are those of `LlamaModel`.
 
         Raises:
             ValueError: labels of another shape.
         """
         expect("labels", labels, size_of(input_ids, inputs_embeds))
+        backbone_key, own_key = keys_of(dropout_key, 2)
         outputs = self.model(
             input_ids,
             attention_mask,
@@ -134,8 +140,9 @@ class LlamaForTokenClassification(Pretrained):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
             use_cache=use_cache,
+            dropout_key=backbone_key,
         )
-        logits_BLC = self.score(outputs.last_hidden_state)
+        logits_BLC = self.score(dropped(outputs.last_hidden_state, self.config.token_dropout, own_key))
         loss = None if labels is None else token_loss(logits_BLC, labels)
         return ClassifierOutput(loss, logits_BLC, outputs.hidden_states, outputs.attentions)
 

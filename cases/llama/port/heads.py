@@ -59,6 +59,7 @@ class LlamaForCausalLM(Pretrained):
         labels: jax.Array | None = None,
         num_items_in_batch: int | jax.Array | None = None,
         cache: Cache | None = None,
+        dropout_key: jax.Array | None = None,
     ) -> CausalLMOutput:
         """Logits of every position, or of those in `logits_to_keep`, and with `labels` the loss.
 
@@ -77,6 +78,7 @@ class LlamaForCausalLM(Pretrained):
             output_attentions=output_attentions,
             use_cache=use_cache,
             cache=cache,
+            dropout_key=dropout_key,
         )
         x_BPD = keep(outputs.last_hidden_state, logits_to_keep)
         to = self.logits_dtype

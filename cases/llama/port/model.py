@@ -62,6 +62,7 @@ class LlamaModel(Pretrained):
         output_attentions: bool | None = None,
         use_cache: bool | None = None,
         cache: Cache | None = None,
+        dropout_key: jax.Array | None = None,
     ) -> ModelOutput:
         """Run every layer over whole sequences, or over what follows those in a cache.
 
@@ -75,6 +76,8 @@ class LlamaModel(Pretrained):
                 `use_cache` keeps nothing; it only says how the reference would make the mask, see `make_mask`.
             cache: what was read before. M then counts its slots, `attention_mask` must cover what is in them and what
                 is new, and the output has a cache that holds both.
+            dropout_key: of `jax.random`, in training: `attention_dropout` of the attention weights are dropped. Without
+                one nothing is.
 
         Raises:
             ValueError: both or neither of ids and embeddings, or more positions than the cache has room for (under
@@ -98,9 +101,9 @@ class LlamaModel(Pretrained):
         step = shared(recomputed if self.remat else plain)
         if self.scan and self.layers:
             wanted = {"keep_states": output_hidden_states, "keep_weights": output_attentions}
-            passed = scanned(self.layers, step, x_BLD, mask_B1LM, tables_BLH, cache, **wanted)
+            passed = scanned(self.layers, step, x_BLD, mask_B1LM, tables_BLH, cache, dropout_key, **wanted)
         else:
-            passed = unrolled(self.layers, step, x_BLD, mask_B1LM, tables_BLH, cache)
+            passed = unrolled(self.layers, step, x_BLD, mask_B1LM, tables_BLH, cache, dropout_key)
         x_BLD = self.norm(passed.x_BLD)
         return ModelOutput(
             last_hidden_state=x_BLD,

@@ -53,6 +53,7 @@ class LlamaForQuestionAnswering(Pretrained):
         start_positions: jax.Array | None = None,
         end_positions: jax.Array | None = None,
         num_items_in_batch: int | jax.Array | None = None,
+        dropout_key: jax.Array | None = None,
     ) -> SpanOutput:
         """Logits of the first and of the last position [B, L] each, and with both positions the loss.
 
@@ -75,6 +76,7 @@ class LlamaForQuestionAnswering(Pretrained):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
             use_cache=use_cache,
+            dropout_key=dropout_key,
         )
         logits_BL2 = self.qa_outputs(outputs.last_hidden_state)
         start_BL, end_BL = logits_BL2[..., 0], logits_BL2[..., 1]

@@ -14,26 +14,34 @@ from flax import nnx
 
 from .block import DecoderLayer
 from .cache import Cache, LayerCache
+from .dropout import keys_of
 
 Tables = tuple[jax.Array, jax.Array]
 Past = tuple[LayerCache, jax.Array] | None
 Stepped = tuple[jax.Array, jax.Array, LayerCache | None]
-Step = Callable[[DecoderLayer, jax.Array, jax.Array, Tables, Past], Stepped]
+Key = jax.Array | None
+Step = Callable[[DecoderLayer, jax.Array, jax.Array, Tables, Past, Key], Stepped]
 
 
-def plain(layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past) -> Stepped:
+def plain(
+    layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past, key: Key
+) -> Stepped:
     """One layer: its output [B, L, D], its attention weights [B, N, L, M], and its cache, if there is a `past`."""
-    return layer.step(x_BLD, mask_B1LM, tables_BLH, past)
+    return layer.step(x_BLD, mask_B1LM, tables_BLH, past, key)
 
 
-def recomputed(layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past) -> Stepped:
+def recomputed(
+    layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past, key: Key
+) -> Stepped:
     """One layer that keeps its inputs only: the gradient computes the rest again (about a third more arithmetic)."""
     graph, state = nnx.split(layer)
 
-    def run(state: nnx.State, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past) -> Stepped:
-        return plain(nnx.merge(graph, state), x_BLD, mask_B1LM, tables_BLH, past)
+    def run(
+        state: nnx.State, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past, key: Key
+    ) -> Stepped:
+        return plain(nnx.merge(graph, state), x_BLD, mask_B1LM, tables_BLH, past, key)
 
-    return jax.checkpoint(run)(state, x_BLD, mask_B1LM, tables_BLH, past)
+    return jax.checkpoint(run)(state, x_BLD, mask_B1LM, tables_BLH, past, key)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -48,8 +56,10 @@ def shared(step: Step) -> Step:
     `jax.jit`, the layer is what is compiled, once for each shape.
     """
 
-    def run(layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past) -> Stepped:
-        return _compiled(step, *nnx.split(layer), x_BLD, mask_B1LM, tables_BLH, past)
+    def run(
+        layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past, key: Key
+    ) -> Stepped:
+        return _compiled(step, *nnx.split(layer), x_BLD, mask_B1LM, tables_BLH, past, key)
 
     return run
 
@@ -73,13 +83,14 @@ def unrolled(
     mask_B1LM: jax.Array,
     tables_BLH: Tables,
     past: Cache | None = None,
+    key: Key = None,
 ) -> Passed:
     """All layers, one after another; the arguments are those of `scanned`."""
-    passed = Passed(x_BLD, [], [], [])
+    passed, keys = Passed(x_BLD, [], [], []), keys_of(key, len(layers))
     for i, layer in enumerate(layers):
         passed.states.append(x_BLD)
         kept = None if past is None else (past.layers[i], past.filled)
-        x_BLD, weights_BNLM, cache = step(layer, x_BLD, mask_B1LM, tables_BLH, kept)
+        x_BLD, weights_BNLM, cache = step(layer, x_BLD, mask_B1LM, tables_BLH, kept, keys[i])
         passed.weights.append(weights_BNLM)
         passed.caches.extend([] if cache is None else [cache])
     return passed._replace(x_BLD=x_BLD)
@@ -92,6 +103,7 @@ def scanned(
     mask_B1LM: jax.Array,
     tables_BLH: Tables,
     past: Cache | None = None,
+    key: Key = None,
     *,
     keep_states: bool,
     keep_weights: bool,
@@ -110,19 +122,21 @@ def scanned(
         x_BLD: what enters the first layer.
         mask_B1LM, tables_BLH: the same for every layer.
         past: the cache before this call.
+        key: for dropout, in training; each layer gets its own.
         keep_states, keep_weights: whether the two lists are wanted.
     """
     graph = nnx.graphdef(layers[0])
     states = _stacked([nnx.state(layer) for layer in layers])
     caches = None if past is None else _stacked(past.layers)
+    keys = None if key is None else jax.random.split(key, len(layers))
 
-    def body(x_BLD: jax.Array, layer: tuple[nnx.State, LayerCache | None]):
-        state, cache = layer
+    def body(x_BLD: jax.Array, layer: tuple[nnx.State, LayerCache | None, Key]):
+        state, cache, key = layer
         kept = None if past is None or cache is None else (cache, past.filled)
-        y_BLD, weights_BNLM, cache = step(nnx.merge(graph, state), x_BLD, mask_B1LM, tables_BLH, kept)
+        y_BLD, weights_BNLM, cache = step(nnx.merge(graph, state), x_BLD, mask_B1LM, tables_BLH, kept, key)
         return y_BLD, (x_BLD if keep_states else None, weights_BNLM if keep_weights else None, cache)
 
-    x_BLD, lists = jax.lax.scan(body, x_BLD, (states, caches))
+    x_BLD, lists = jax.lax.scan(body, x_BLD, (states, caches, keys))
     return Passed(x_BLD, *(_apart(each, len(layers)) for each in lists))
 
 

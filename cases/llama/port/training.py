@@ -66,7 +66,7 @@ def clipped(most: float) -> optax.GradientTransformation:
     """Scale all gradients by one number, so that their norm is at most `most`."""
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        share = jnp.minimum(most / (optax.global_norm(updates) + ROUND), 1.0)
+        share = jnp.minimum(most / (optax.tree.norm(updates) + ROUND), 1.0)
         return jax.tree.map(lambda x: x * share.astype(x.dtype), updates), state
 
     return optax.GradientTransformation(_stateless, update)
@@ -123,7 +123,9 @@ def decays(parameters: Any) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, x: not is_spared(path, x), parameters)
 
 
-def train_step(model: nnx.Module, optimizer: nnx.Optimizer[Any], batch: Mapping[str, jax.Array]) -> jax.Array:
+def train_step(
+    model: nnx.Module, optimizer: nnx.Optimizer[Any], batch: Mapping[str, jax.Array], key: jax.Array | None = None
+) -> jax.Array:
     """One step of the optimiser on one large batch, read in micro-batches to spare memory.
 
     The loss is the mean over all labels of the large batch, not the mean of the micro-batches' means, so how a batch is
@@ -134,6 +136,7 @@ def train_step(model: nnx.Module, optimizer: nnx.Optimizer[Any], batch: Mapping[
         optimizer: of its parameters; changed in place.
         batch: what the model is called with, each with an axis of micro-batches in front: `input_ids` [A, B, L],
             `labels` [A, B, L] and so on.
+        key: for dropout, another one each step; without one nothing is dropped.
 
     Returns:
         The loss before the step.
@@ -141,15 +144,17 @@ def train_step(model: nnx.Module, optimizer: nnx.Optimizer[Any], batch: Mapping[
     graph, parameters, rest = nnx.split(model, nnx.Param, ...)
     items = jnp.sum(batch["labels"][..., 1:] != IGNORED)
 
-    def loss(parameters: Any, micro: Mapping[str, jax.Array]) -> jax.Array:
-        called: Any = nnx.merge(graph, parameters, rest)
-        return called(**micro, num_items_in_batch=items).loss.astype(jnp.result_type(float))
+    keys = None if key is None else jax.random.split(key, len(batch["labels"]))
 
-    def add(total: Any, micro: Mapping[str, jax.Array]) -> tuple[Any, None]:
-        value, gradients = jax.value_and_grad(loss)(parameters, micro)
+    def loss(parameters: Any, micro: Mapping[str, jax.Array], key: jax.Array | None) -> jax.Array:
+        called: Any = nnx.merge(graph, parameters, rest)
+        return called(**micro, num_items_in_batch=items, dropout_key=key).loss.astype(jnp.result_type(float))
+
+    def add(total: Any, micro: tuple[Mapping[str, jax.Array], jax.Array | None]) -> tuple[Any, None]:
+        value, gradients = jax.value_and_grad(loss)(parameters, *micro)
         return (total[0] + value, jax.tree.map(jnp.add, total[1], gradients)), None
 
     nothing = (jnp.zeros((), jnp.result_type(float)), jax.tree.map(jnp.zeros_like, parameters))
-    (value, gradients), _ = jax.lax.scan(add, nothing, dict(batch))
+    (value, gradients), _ = jax.lax.scan(add, nothing, (dict(batch), keys))
     optimizer.update(model, gradients)
     return value
