@@ -173,6 +173,9 @@ class Case:
             as a loop over its layers.
         at_once: for a case that decodes: the reference that reads everything at once, which `decode` holds it against.
         training: for a case that learns: how both sides do.
+        layouts: name -> how the port lies on a mesh of eight devices or fewer: (its module, with shapes for parameters,
+            and its input arrays by name) -> the `jax` shardings of parameters by path and of inputs by name, where
+            what is not named is on all devices alike; None where it doesn't fit. `sharded` asks for them.
         pins: examples that run first every time: each was a bug once, or is an edge that must not be left to chance.
         ignores: output of the reference -> why it is not compared.
         skips: check -> why it does not apply.
@@ -203,6 +206,9 @@ class Case:
     )
     at_once: AtOnce | None = None
     training: Training | None = None
+    layouts: Mapping[str, Callable[[Any, Mapping[str, Any]], tuple[Json, Json] | None]] = dataclasses.field(
+        default_factory=dict[str, Callable[[Any, Mapping[str, Any]], tuple[Json, Json] | None]]
+    )
     pins: tuple[Example, ...] = ()
     ignores: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     skips: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])

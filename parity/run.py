@@ -18,6 +18,7 @@ from parity.checks import (
     gradient,
     half,
     rounded,
+    sharded,
     structure,
     training,
     transfer,
@@ -48,6 +49,7 @@ CHECKS: Mapping[str, Check] = {
         *eager.checks,
         transforms.check,
         decode.check,
+        sharded.check,
         training.check,
     )
 }

@@ -136,10 +136,12 @@ def run(
         BadInput: the root's files ask for something impossible, such as a check without a bound.
     """
     from parity import canary, workers
-    from parity.port import cache
+    from parity.port import ask_for_devices, cache
     from parity.run import Runner
 
     started, hooks = time.monotonic(), hooks or Hooks()
+    if any(check == "sharded" for _, check in selection.pairs):
+        ask_for_devices()
     runner = Runner(workspace.registry, workspace.tolerances, settings)
     results = broken_results(selection.broken)
     interrupted, sung = False, None

@@ -25,6 +25,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "eager": ("ratio",),
     "transforms": ("rtol",),
     "decode": ("rtol",),
+    "sharded": ("rtol",),
     "training": ("rtol", "ratio"),
 }
 _KEYS = ("why", "measured")

@@ -13,6 +13,7 @@ from cases.llama.palettes import Config, port_config
 from cases.llama.port import beam
 from cases.llama.port.generation_config import GenerationConfig
 from cases.llama.port.heads import LlamaForCausalLM
+from cases.llama.port.processors import Numbers
 from parity.draw import one_of
 
 
@@ -34,7 +35,7 @@ class Port(nnx.Module):
         """Texts [B R, L + new], how long the longest is, and their scores."""
         config = GenerationConfig.of(self.model.config).having(options)
         ids, mask = padded(input_ids, attention_mask, bucket)
-        limits = max_new_tokens, min_new_tokens
+        limits = max_new_tokens, Numbers.of(config, least=min_new_tokens)
         search = beam.begin(self.model, ids, mask, *limits, slots=ids.shape[1] + max_new_tokens - 1, config=config)
         best = beam.go_on(self.model, search, *limits, config=config).finished
         wanted = config.num_return_sequences

@@ -11,6 +11,7 @@ import parity
 from cases.llama import whole
 from cases.llama.case_model import NO_CACHE
 from cases.llama.laws import WHOLE_LAWS, whole_rows
+from cases.llama.layouts import LAYOUTS
 from cases.llama.palettes import CASTS, Config, configs, port_config, reference_config
 from cases.llama.port.embedding import Embedding
 from cases.llama.port.heads import LlamaForCausalLM, keep
@@ -62,6 +63,7 @@ causal_lm = parity.Case(
     reference=lambda config: Reference(reference_config(config)),
     port=build,
     options={"other_ways": partial(build, scan=True, remat=True, logits_dtype="float32")},
+    layouts=LAYOUTS,
     batch=whole_rows,
     laws=WHOLE_LAWS,
     configs=configs(layers=(1, 2, 12)),

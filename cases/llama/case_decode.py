@@ -18,6 +18,7 @@ from transformers.models.llama.modeling_llama import LlamaForCausalLM as Referen
 
 import parity
 from cases.llama.laws import WHOLE_ROWS, length_dependent
+from cases.llama.layouts import LAYOUTS
 from cases.llama.palettes import Config, configs, limits, port_config, reference_config
 from cases.llama.port import mask
 from cases.llama.port.attention import Attention
@@ -171,6 +172,7 @@ decode = parity.Case(
     configs=configs(layers=(1, 2)),
     forms=forms,
     inputs=inputs,
+    layouts=LAYOUTS,
     batch=rows,
     laws={
         "read_at_once": parity.Law(

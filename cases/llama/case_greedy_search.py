@@ -12,7 +12,7 @@ from cases.llama.palettes import Config, port_config
 from cases.llama.port import reading, writing
 from cases.llama.port.generation_config import GenerationConfig
 from cases.llama.port.heads import LlamaForCausalLM
-from cases.llama.port.processors import process
+from cases.llama.port.processors import Numbers, process
 from parity.draw import one_of
 
 
@@ -33,10 +33,11 @@ class Port(nnx.Module):
     ) -> dict[str, jax.Array]:
         """Texts [B, L + new], and how long the longest is."""
         config = GenerationConfig.of(self.model.config).having(options)
+        numbers = Numbers.of(config, least=min_new_tokens)
         ids, mask = padded(input_ids, attention_mask, bucket)
         slots = ids.shape[1] + max_new_tokens - 1
-        text = writing.begin(self.model, ids, mask, None, min_new_tokens, slots=slots, config=config)
-        text = writing.go_on(self.model, text, max_new_tokens, min_new_tokens, config=config)
+        text = writing.begin(self.model, ids, mask, None, numbers, slots=slots, config=config)
+        text = writing.go_on(self.model, text, max_new_tokens, numbers, config=config)
         length = text.written - bucket
         return {"sequences": filled(text.ids_BT[:, bucket:], length), "length": length}
 
@@ -104,7 +105,7 @@ greedy_search = parity.Case(
             writing.Text.counted,
             ("place_T >= self.padding_B[:, None]", "place_T >= 0 * self.padding_B[:, None]"),
         ),
-        "least_counts_the_next": parity.edit(writing.add, ("new=text.new, least", "new=text.new + 1, least")),
+        "least_counts_the_next": parity.edit(writing.add, ("new=text.new, numbers", "new=text.new + 1, numbers")),
         "penalty_forgotten": parity.edit(process, ("config.repetition_penalty != 1", "False")),
     },
     equivalents={

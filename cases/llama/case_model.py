@@ -7,6 +7,7 @@ from transformers.models.llama.modeling_llama import LlamaModel as Reference
 
 import parity
 from cases.llama.laws import WHOLE_LAWS, whole_rows
+from cases.llama.layouts import LAYOUTS
 from cases.llama.palettes import Config, configs, port_config, reference_config
 from cases.llama.port import mask, stack
 from cases.llama.port.model import LlamaModel, with_last
@@ -33,6 +34,7 @@ model = parity.Case(
     reference=lambda config: Reference(reference_config(config)),
     port=build,
     options={"scan": partial(build, scan=True), "remat": partial(build, remat=True)},
+    layouts=LAYOUTS,
     batch=whole_rows,
     laws=WHOLE_LAWS,
     configs=configs(layers=(1, 2, 3)),

@@ -76,7 +76,7 @@ def models() -> st.SearchStrategy[Config]:
 
 @st.composite
 def prompts(draw: st.DrawFn, config: Config, form: Config) -> dict[str, Any]:
-    """Ids and a mask that is padded on the left, or has holes; the last place holds a token."""
+    """Ids and a mask that is padded on the left, or not at all."""
     shape = form["batch"], form["length"]
     ids = draw(tokens(shape, config["vocab_size"]))
     return {"input_ids": ids, "attention_mask": draw(padding(*shape, sides=("none", "left")))}

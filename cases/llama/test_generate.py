@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from cases.llama.port import GenerationConfig, LlamaConfig, LlamaForCausalLM, UnsupportedGeneration, generate
-from cases.llama.port.processors import process
+from cases.llama.port.processors import Numbers, process
 from cases.llama.port.prompt import bucket, prepare
 from parity.case import Weights
 from parity.port import build as build_port
@@ -41,8 +41,8 @@ CONFIG = {
     "rms_norm_eps": 1e-5,
     "eos_token_id": None,
 }
-PROMPTS = [[0, 0, 5, 9, 2], [7, 3, 3, 11, 4], [0, 6, 1, 8, 20]]
-MASK = [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 1, 1, 1, 1]]
+PROMPTS = [[0, 0, 5, 9, 2], [7, 3, 3, 11, 4], [0, 6, 0, 8, 20]]
+MASK = [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 1, 0, 1, 1]]  # one with a hole
 ENDS = [4, 9, 17]
 GREEDY = {"max_new_tokens": 9, "eos_token_id": ENDS, "pad_token_id": 1}
 SEARCH = {**GREEDY, "num_beams": 4, "num_return_sequences": 2, "length_penalty": 1.7}
@@ -123,18 +123,27 @@ def test_a_prompt_without_a_mask_is_padded_where_it_says_so() -> None:
     assert not ends.mask[:, :11].any()
 
 
-@pytest.mark.parametrize("options", [{}, {"num_beams": 3}], ids=["token by token", "texts"])
-def test_nothing_compiles_twice(sides: Any, compiled: list[float], options: dict[str, Any]) -> None:
-    """Prompts and texts of other lengths share the programs of their bucket: one for prompts, one for what follows."""
+OTHERS = {
+    "token by token": ({"repetition_penalty": 1.2}, {"repetition_penalty": 0.9}),
+    "drawn": (DRAWN, {**DRAWN, "temperature": 1.3, "top_p": 0.6, "min_p": 0.2, "repetition_penalty": 1.1}),
+    "texts": ({"num_beams": 3}, {"num_beams": 3, "length_penalty": 0.4}),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_nothing_compiles_twice(sides: Any, compiled: list[float], name: str) -> None:
+    """Other lengths share the programs of their bucket, one for prompts and one for what follows; so do numbers."""
     _, port = sides
-    generate(port, [[1, 2, 3]], max_new_tokens=7, **options)
+    first, second = OTHERS[name]
+    key = jax.random.key(0)
+    generate(port, [[1, 2, 3]], max_new_tokens=7, key=key, **first)
     assert compiled
     compiled.clear()
     for length, new in ((3, 7), (5, 11), (16, 17), (11, 2)):
         ids = np.arange(length)[None] % VOCABULARY
-        generate(port, ids, max_new_tokens=new, min_new_tokens=new // 2, **options)
-        if not options:
-            generate(port, ids, max_new_tokens=new, on_tokens=lambda tokens: None)
+        generate(port, ids, max_new_tokens=new, min_new_tokens=new // 2, key=key, **second)
+        if "num_beams" not in first:
+            generate(port, ids, max_new_tokens=new, key=key, on_tokens=lambda tokens: None, **second)
     assert compiled == []
 
 
@@ -166,11 +175,12 @@ def test_what_is_drawn_from_has_the_reference_s_probabilities(sides: Any) -> Non
     torch.manual_seed(0)
     theirs = written(reference, max_new_tokens=6, min_new_tokens=3, eos_token_id=ENDS, **DRAWN)
     config = GenerationConfig(eos_token_id=tuple(ENDS), **DRAWN)
+    numbers = Numbers.of(config, least=3)
     counted = np.cumsum(MASK, axis=-1) > 0
     for new, (logits, scores) in enumerate(zip(theirs.logits, theirs.scores, strict=True)):
         ids = jnp.asarray(theirs.sequences[:, : 5 + new].numpy())
         there = jnp.pad(counted, ((0, 0), (0, new)), constant_values=True)
-        ours = process(jnp.asarray(logits.numpy()), ids, there, new=new, least=3, config=config)
+        ours = process(jnp.asarray(logits.numpy()), ids, there, new=new, numbers=numbers, config=config)
         np.testing.assert_allclose(jax.nn.softmax(ours), torch.softmax(scores, dim=-1), rtol=1e-5, atol=1e-9)
 
 
@@ -256,6 +266,22 @@ def test_a_generation_config_json_is_read(tmp_path: Path) -> None:
     assert GenerationConfig.from_json(tmp_path) == expected
     assert GenerationConfig.from_dict(theirs.to_dict()) == expected
     assert GenerationConfig(eos_token_id=7).pad == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "new", "least"),
+    [
+        ({}, 20, -5),
+        ({"max_length": 9}, 4, -5),
+        ({"max_length": 9, "max_new_tokens": 7, "min_length": 8}, 7, 3),
+        ({"max_new_tokens": 7, "min_length": 12, "min_new_tokens": 2}, 7, 2),
+    ],
+)
+def test_new_tokens_outrank_lengths(options: dict[str, Any], new: int, least: int) -> None:
+    """A length counts the prompt with its padding, but not with the bucket's."""
+    config = GenerationConfig(**options)
+    prompt = prepare(PROMPTS, MASK, model=LlamaConfig.from_dict(CONFIG), config=config)
+    assert (prompt.given, prompt.new, prompt.least) == (5, new, least)
 
 
 def test_buckets_are_at_most_a_quarter_too_long() -> None:

@@ -14,6 +14,9 @@ from parity.port.run import Traced as Traced
 from parity.port.run import compiled as compiled
 from parity.port.run import form as form
 from parity.port.run import traced as traced
+from parity.port.sharded import ask_for_devices as ask_for_devices
+from parity.port.sharded import enough_devices as enough_devices
+from parity.port.sharded import laid_out as laid_out
 from parity.port.stream import Asked as Asked
 from parity.port.stream import Computed as Computed
 from parity.port.stream import stream as stream

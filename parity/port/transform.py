@@ -51,22 +51,23 @@ def gradient(port: Port, inputs: Mapping[str, Any], *, recompute: bool = False) 
         recompute: whether the call is under `jax.checkpoint`.
     """
 
-    def transform(call: Call) -> Call:
-        inner = jax.checkpoint(call) if recompute else call
+    return traced(port, inputs, lambda call: gradients(port, jax.checkpoint(call) if recompute else call))
 
-        def gradients(parameters: list[Any], arrays: dict[str, Any]) -> dict[str, Any]:
-            floats = {name: x for name, x in arrays.items() if _floating(x)}
 
-            def total(parameters: list[Any], floats: dict[str, Any]) -> Any:
-                outputs = inner(parameters, {**arrays, **floats}).values()
-                return sum((_weighted(x) for x in outputs if _floating(x)), start=jnp.zeros(()))
+def gradients(port: Port, call: Call) -> Call:
+    """A function of the same arguments that gives the gradient `gradient` speaks of."""
 
-            for_parameters, for_inputs = jax.grad(total, argnums=(0, 1))(parameters, floats)
-            return {**dict(zip(port.leaves, for_parameters, strict=True)), **dict(named(for_inputs))}
+    def pulled(parameters: list[Any], arrays: dict[str, Any]) -> dict[str, Any]:
+        floats = {name: x for name, x in arrays.items() if _floating(x)}
 
-        return gradients
+        def total(parameters: list[Any], floats: dict[str, Any]) -> Any:
+            outputs = call(parameters, {**arrays, **floats}).values()
+            return sum((_weighted(x) for x in outputs if _floating(x)), start=jnp.zeros(()))
 
-    return traced(port, inputs, transform)
+        for_parameters, for_inputs = jax.grad(total, argnums=(0, 1))(parameters, floats)
+        return {**dict(zip(port.leaves, for_parameters, strict=True)), **dict(named(for_inputs))}
+
+    return pulled
 
 
 def eager(port: Port, parameters: Sequence[Array], inputs: Mapping[str, Any]) -> Outputs:

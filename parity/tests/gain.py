@@ -83,6 +83,7 @@ def tolerances(**defaults: Mapping[str, float]) -> Tolerances:
         "eager": {"ratio": 4.0},
         "transforms": {"rtol": 1e-10},
         "decode": {"rtol": 1e-10},
+        "sharded": {"rtol": 1e-10},
         "training": {"rtol": 1e-10, "ratio": 4.0},
         **defaults,
     }

@@ -28,4 +28,13 @@ from .rmsnorm import RMSNorm as RMSNorm
 from .rotary import RotaryEmbedding as RotaryEmbedding
 from .rotary import apply_rotary_pos_emb as apply_rotary_pos_emb
 from .rotary import rotate_half as rotate_half
+from .sharding import RULES as RULES
+from .sharding import MeshMismatch as MeshMismatch
+from .sharding import batch_sharding as batch_sharding
+from .sharding import empty_cache as empty_cache
+from .sharding import initialise as initialise
+from .sharding import make_mesh as make_mesh
+from .sharding import shard as shard
+from .sharding import shard_batch as shard_batch
+from .sharding import shardings as shardings
 from .tensors import BadCheckpoint as BadCheckpoint

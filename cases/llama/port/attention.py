@@ -38,10 +38,10 @@ class Attention(nnx.Module):
             param_dtype=param_dtype,
             rngs=rngs,
         )
-        self.q_proj = project(D, N * H)
-        self.k_proj = project(D, K * H)
-        self.v_proj = project(D, K * H)
-        self.o_proj = project(N * H, D)
+        self.q_proj = project(D, N * H, axes=("embed", "heads"))
+        self.k_proj = project(D, K * H, axes=("embed", "kv_heads"))
+        self.v_proj = project(D, K * H, axes=("embed", "kv_heads"))
+        self.o_proj = project(N * H, D, axes=("heads", "embed"))
         self.head_dim = H
         self.scaling = H**-0.5
         self.dropout = config.attention_dropout

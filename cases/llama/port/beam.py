@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from .generation_config import GenerationConfig
 from .heads import LlamaForCausalLM
-from .processors import process
+from .processors import Number, Numbers, process
 from .reading import Reading, read_prompt, read_token
 
 OUT = -1e9  # added to what may not be chosen: below any text's score, and still in order, unlike -inf
@@ -77,7 +77,7 @@ def begin(
     ids_BP: jax.Array,
     mask_BP: jax.Array,
     limit: int | jax.Array,
-    least: int | jax.Array,
+    numbers: Numbers,
     *,
     slots: int,
     config: GenerationConfig,
@@ -87,9 +87,8 @@ def begin(
     Args:
         ids_BP, mask_BP: see `Prompt`.
         limit: how many tokens may follow a prompt.
-        least: how many must, before a text may end.
+        numbers, config: see `process`; of the penalty on lengths, `config` says whether it favours long texts.
         slots: of the cache.
-        config: all but lengths.
     """
     (B, P), R = ids_BP.shape, config.num_beams
     logits_BV, reading = read_prompt(model, ids_BP, mask_BP, slots=slots)
@@ -107,28 +106,28 @@ def begin(
         new=jnp.int32(0),
         reading=reading.rows(jnp.repeat(jnp.arange(B), R)),
     )
-    return advance(search, jnp.repeat(logits_BV, R, axis=0), limit, least, config=config)
+    return advance(search, jnp.repeat(logits_BV, R, axis=0), limit, numbers, config=config)
 
 
 def go_on(
-    model: LlamaForCausalLM, search: Search, limit: int | jax.Array, least: int | jax.Array, *, config: GenerationConfig
+    model: LlamaForCausalLM, search: Search, limit: int | jax.Array, numbers: Numbers, *, config: GenerationConfig
 ) -> Search:
     """Search until no better text is to be expected."""
 
     def step(search: Search) -> Search:
         last_BR = jax.lax.dynamic_index_in_dim(search.running.ids_BRT, search.written - 1, axis=2, keepdims=False)
         logits, reading = read_token(model, last_BR.reshape(-1), search.reading)
-        return advance(dataclasses.replace(search, reading=reading), logits, limit, least, config=config)
+        return advance(dataclasses.replace(search, reading=reading), logits, limit, numbers, config=config)
 
     return jax.lax.while_loop(lambda search: search.going, step, search)
 
 
 def advance(
-    search: Search, logits: jax.Array, limit: int | jax.Array, least: int | jax.Array, *, config: GenerationConfig
+    search: Search, logits: jax.Array, limit: int | jax.Array, numbers: Numbers, *, config: GenerationConfig
 ) -> Search:
     """One step, given the logits [B R, V] of what follows each running text."""
     B, R = search.running.scores_BR.shape
-    sums_BRV = continued(search, logits, least, config)
+    sums_BRV = continued(search, logits, numbers, config)
     proposed, parent_BC = candidates(search, sums_BRV, config)
     last_BC = jax.lax.dynamic_index_in_dim(proposed.ids_BRT, search.written, axis=2, keepdims=False)
     ends_BC = jnp.isin(last_BC, jnp.asarray(config.ends, jnp.int32)) | (search.new + 1 >= limit)
@@ -141,8 +140,8 @@ def advance(
     order = (parent_BR + R * jnp.arange(B)[:, None]).reshape(-1)
 
     new = search.new + 1
-    finished = best_finished(search, proposed, config)
-    open_B = search.open_B & may_improve(running, finished, new, limit, config)
+    finished = best_finished(search, proposed, numbers, config)
+    open_B = search.open_B & may_improve(running, finished, new, limit, numbers, config)
     full = jnp.all(finished.ended_BR) & (config.early_stopping is True)
     return Search(
         running=running,
@@ -156,7 +155,7 @@ def advance(
     )
 
 
-def continued(search: Search, logits: jax.Array, least: int | jax.Array, config: GenerationConfig) -> jax.Array:
+def continued(search: Search, logits: jax.Array, numbers: Numbers, config: GenerationConfig) -> jax.Array:
     """The score [B, R, V] of each running text with each token behind it."""
     B, R, T = search.running.ids_BRT.shape
     place_T = jnp.arange(T)
@@ -166,7 +165,7 @@ def continued(search: Search, logits: jax.Array, least: int | jax.Array, config:
         search.running.ids_BRT.reshape(B * R, T),
         jnp.repeat(counted_BT, R, axis=0),
         new=search.new,
-        least=least,
+        numbers=numbers,
         config=config,
     )
     return scores.reshape(B, R, -1) + search.running.scores_BR[:, :, None]
@@ -188,7 +187,7 @@ def candidates(search: Search, sums_BRV: jax.Array, config: GenerationConfig) ->
     return Texts(ids_BCT, scores_BC, texts.new_BR + 1, texts.ended_BR), parent_BC
 
 
-def best_finished(search: Search, proposed: Texts, config: GenerationConfig) -> Texts:
+def best_finished(search: Search, proposed: Texts, numbers: Numbers, config: GenerationConfig) -> Texts:
     """The best R of the finished texts and of the candidates that end.
 
     Only the best R candidates count, and only while a better text may come: with `early_stopping`, while not all R
@@ -197,7 +196,7 @@ def best_finished(search: Search, proposed: Texts, config: GenerationConfig) -> 
     before, R = search.finished, config.num_beams
     counts_BC = proposed.ended_BR & (jnp.arange(proposed.ended_BR.shape[1]) < R)
     full_B1 = jnp.all(before.ended_BR, axis=1, keepdims=True) & (config.early_stopping is True)
-    scores_BC = proposed.scores_BR / power(search.new + 1, config.length_penalty, proposed.scores_BR.dtype)
+    scores_BC = proposed.scores_BR / power(search.new + 1, numbers.length_penalty, proposed.scores_BR.dtype)
     scores_BC = scores_BC + full_B1 * OUT + ~search.open_B[:, None] * OUT + ~counts_BC * OUT
     new = dataclasses.replace(proposed, scores_BR=scores_BC, ended_BR=counts_BC)
     both: Any = jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), before, new)
@@ -205,7 +204,7 @@ def best_finished(search: Search, proposed: Texts, config: GenerationConfig) -> 
 
 
 def may_improve(
-    running: Texts, finished: Texts, new: jax.Array, limit: int | jax.Array, config: GenerationConfig
+    running: Texts, finished: Texts, new: jax.Array, limit: int | jax.Array, numbers: Numbers, config: GenerationConfig
 ) -> jax.Array:
     """Whether the best running text [B] could be worth more, once finished, than the worst finished one.
 
@@ -213,13 +212,13 @@ def may_improve(
     over the longest.
     """
     longest = config.early_stopping == "never" and config.length_penalty > 0
-    length = power(limit if longest else new, config.length_penalty, running.scores_BR.dtype)
+    length = power(limit if longest else new, numbers.length_penalty, running.scores_BR.dtype)
     worst_B1 = jnp.min(finished.scores_BR, axis=1, keepdims=True)
     worst_BR = jnp.where(finished.ended_BR, worst_B1, OUT)
     return jnp.any(running.scores_BR[:, :1] / length > worst_BR, axis=-1)
 
 
-def power(length: int | jax.Array, penalty: float, dtype: Any) -> jax.Array:
+def power(length: int | jax.Array, penalty: Number, dtype: Any) -> jax.Array:
     """What a score is divided by."""
     return jnp.asarray(length, dtype) ** penalty
 

@@ -38,7 +38,8 @@ class LlamaForSequenceClassification(Pretrained):
     ):
         kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.model = LlamaModel(config, scan=scan, remat=remat, **kinds)
-        self.score = Linear(config.hidden_size, config.num_labels, stddev=config.initializer_std, **kinds)
+        stddev, axes = config.initializer_std, ("embed", None)
+        self.score = Linear(config.hidden_size, config.num_labels, stddev=stddev, axes=axes, **kinds)
         self.config = config
 
     def __call__(
@@ -103,6 +104,7 @@ class LlamaForTokenClassification(Pretrained):
             config.num_labels,
             use_bias=config.token_classification_bias,
             stddev=config.initializer_std,
+            axes=("embed", None),
             **kinds,
         )
         self.config = config

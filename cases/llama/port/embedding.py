@@ -9,6 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .linear import cast, linear
+from .parameter import parameter
 
 
 class Embedding(nnx.Module):
@@ -35,7 +36,7 @@ class Embedding(nnx.Module):
         if padding_idx is not None:
             padding_idx %= num_embeddings
             table_VD = table_VD.at[padding_idx].set(0)
-        self.embedding = nnx.Param(table_VD)
+        self.embedding = parameter(table_VD, "vocab", "embed")
         self.padding_idx = padding_idx
         self.dtype = dtype
 

@@ -6,12 +6,14 @@ from typing import Any, Self
 
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from .config import LlamaConfig
 from .config_json import merged
 from .load import load
 from .save import CONFIG, save
+from .sharding import RULES, Rules, shardings
 from .tensors import BadCheckpoint
 
 
@@ -29,6 +31,8 @@ class Pretrained(nnx.Module):
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike | None = None,
         rngs: nnx.Rngs | None = None,
+        mesh: Mesh | None = None,
+        rules: Rules = RULES,
         **options: Any,
     ) -> Self:
         """Read a checkpoint straight into arrays, cast and turned one by one: memory peaks at the model and one tensor.
@@ -39,11 +43,13 @@ class Pretrained(nnx.Module):
             dtype: of computations; that of the parameters where none is given.
             param_dtype: of parameters; where none is given `dtype`, or else that of each tensor as stored.
             rngs: where given, a head that the checkpoint does not have is drawn from them, to be trained.
+            mesh: where given, parameters are laid out over it by `rules`, and no device gets more than its own part.
             options: further arguments of the class, such as `scan`.
 
         Raises:
             UnsupportedConfig: config.json asks for what this port does not compute.
             BadCheckpoint: names every tensor that is missing, extra or misshapen, or the file that cannot be read.
+            MeshMismatch: the mesh does not divide the model.
         """
         folder = Path(folder)
         if config is None and not (folder / CONFIG).is_file():
@@ -57,6 +63,7 @@ class Pretrained(nnx.Module):
             tied=found.tie_word_embeddings,
             dtype=param_dtype or dtype,
             rngs=rngs,
+            shardings=lambda model: {} if mesh is None else shardings(model, mesh, rules),
         )
 
     def save_pretrained(

@@ -16,6 +16,7 @@ from flax import nnx
 from . import beam, writing
 from .generation_config import GenerationConfig
 from .heads import LlamaForCausalLM
+from .processors import Numbers
 from .prompt import Prompt, prepare
 
 OnTokens = Callable[[npt.NDArray[np.int32]], object]
@@ -48,8 +49,8 @@ def generate(
     """Continue prompts.
 
     Prompts are padded on the left to a bucket of lengths, and the cache has a bucket's length too: a prompt compiles
-    once for its bucket, all tokens behind it once for the cache's. Other numbers of tokens compile nothing, other
-    options do.
+    once for its bucket, all tokens behind it once for the cache's. Other numbers, of tokens or of options, compile
+    nothing; other batches, options that are new, and other values of `top_k` and of what ends a text do.
 
     Args:
         model: is only read.
@@ -82,11 +83,12 @@ def _written(
 ) -> Generated:
     """One text for each prompt, or several that are drawn."""
     graph, state = nnx.split(model)
-    static: Mapping[str, Any] = {"graph": graph, "config": _without_lengths(config)}
+    static: Mapping[str, Any] = {"graph": graph, "config": config.program()}
+    numbers = Numbers.of(config, least=prompt.least)
     ids, mask = (np.repeat(x, config.num_return_sequences, axis=0) for x in (prompt.ids, prompt.mask))
-    text = _begin(state, ids, mask, key, np.int32(prompt.least), slots=prompt.slots, **static)
+    text = _begin(state, ids, mask, key, numbers, slots=prompt.slots, **static)
     for new in range(1, prompt.new + 1) if on_tokens else (prompt.new,):
-        text = _go_on(state, text, np.int32(new), np.int32(prompt.least), **static)
+        text = _go_on(state, text, np.int32(new), numbers, **static)
         if on_tokens:
             on_tokens(np.asarray(text.ids_BT)[:, int(text.written) - 1].copy())
             if np.asarray(text.ended_B).all():
@@ -97,19 +99,14 @@ def _written(
 def _searched(model: LlamaForCausalLM, prompt: Prompt, config: GenerationConfig) -> Generated:
     """The best texts of each prompt."""
     graph, state = nnx.split(model)
-    static: Mapping[str, Any] = {"graph": graph, "config": _without_lengths(config)}
-    limits = np.int32(prompt.new), np.int32(prompt.least)
+    static: Mapping[str, Any] = {"graph": graph, "config": config.program()}
+    limits = np.int32(prompt.new), Numbers.of(config, least=prompt.least)
     search = _begin_search(state, prompt.ids, prompt.mask, *limits, slots=prompt.slots, **static)
     best = _search(state, search, *limits, **static).finished
     wanted, start = config.num_return_sequences, prompt.mask.shape[1]
     ids, scores, new = (np.asarray(x)[:, :wanted] for x in (best.ids_BRT, best.scores_BR, best.new_BR))
     texts = ids[:, :, start - prompt.given : start + int(new.max())]
     return Generated(texts.reshape(-1, texts.shape[-1]), scores.reshape(-1))
-
-
-def _without_lengths(config: GenerationConfig) -> GenerationConfig:
-    """What decides the program: lengths are arguments of it."""
-    return dataclasses.replace(config, max_new_tokens=None, max_length=None, min_new_tokens=None, min_length=0)
 
 
 @partial(jax.jit, static_argnames=("slots", "graph", "config"))

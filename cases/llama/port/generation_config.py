@@ -67,7 +67,7 @@ class GenerationConfig:
     Attributes:
         max_new_tokens: how many tokens are added at the most; outranks `max_length`, which counts the prompt with its
             padding too. With neither, 20, or as many as `max_position_embeddings` leaves.
-        min_new_tokens, min_length: how many before the text may end, counted likewise; the larger counts.
+        min_new_tokens, min_length: how many before the text may end, counted likewise; the first outranks the second.
         do_sample: draw each token; otherwise take the best. Only then do the next four take part.
         temperature, top_k, top_p, min_p: see `processors`; 1, 0, 1 and None change nothing.
         repetition_penalty: see `processors.penalise_repetition`; 1 changes nothing.
@@ -115,6 +115,21 @@ class GenerationConfig:
     def pad(self) -> int:
         """What follows an ended text; -1 where nothing is said and none ends."""
         return next(iter((*self.ends, -1))) if self.pad_token_id is None else self.pad_token_id
+
+    def program(self) -> Self:
+        """What decides which program runs, all else at some value: lengths and `Numbers` are its arguments."""
+        return dataclasses.replace(
+            self,
+            max_new_tokens=None,
+            max_length=None,
+            min_new_tokens=None,
+            min_length=0,
+            temperature=1.0 if self.temperature == 1 else 2.0,
+            top_p=1.0 if self.top_p == 1 else 0.5,
+            min_p=None if self.min_p is None else 0.5,
+            repetition_penalty=1.0 if self.repetition_penalty == 1 else 2.0,
+            length_penalty=float((self.length_penalty > 0) - (self.length_penalty < 0)),
+        )
 
     @classmethod
     def of(cls, config: LlamaConfig) -> Self:

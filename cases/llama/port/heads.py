@@ -41,7 +41,8 @@ class LlamaForCausalLM(Pretrained):
         kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.model = LlamaModel(config, scan=scan, remat=remat, **kinds)
         if not config.tie_word_embeddings:
-            self.lm_head = Linear(config.hidden_size, config.vocab_size, stddev=config.initializer_std, **kinds)
+            axes, stddev = ("embed", "vocab"), config.initializer_std
+            self.lm_head = Linear(config.hidden_size, config.vocab_size, stddev=stddev, axes=axes, **kinds)
         self.config = config
         self.logits_dtype = logits_dtype
 

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from .parameter import parameter
+
 
 def linear(
     x: jax.Array, kernel_IO: jax.Array, bias_O: jax.Array | None = None, *, to: DTypeLike | None = None
@@ -29,6 +31,7 @@ class Linear(nnx.Module):
     Args:
         dtype: the inputs and parameters are cast to it; where none is given they are promoted to a common one.
         stddev: of a fresh kernel; a fresh bias is zero.
+        axes: logical names of the kernel's two axes, see `sharding`.
     """
 
     def __init__(
@@ -38,13 +41,14 @@ class Linear(nnx.Module):
         *,
         use_bias: bool = False,
         stddev: float = 0.02,
+        axes: tuple[str | None, str | None] = (None, None),
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         init = nnx.initializers.normal(stddev)
-        self.kernel = nnx.Param(init(rngs.params(), (in_features, out_features), param_dtype))
-        self.bias = nnx.Param(jnp.zeros(out_features, param_dtype)) if use_bias else nnx.data(None)
+        self.kernel = parameter(init(rngs.params(), (in_features, out_features), param_dtype), *axes)
+        self.bias = parameter(jnp.zeros(out_features, param_dtype), axes[1]) if use_bias else nnx.data(None)
         self.dtype = dtype
 
     def __call__(self, x: jax.Array, *, to: DTypeLike | None = None) -> jax.Array:

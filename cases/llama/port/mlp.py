@@ -35,9 +35,9 @@ class MLP(nnx.Module):
             param_dtype=param_dtype,
             rngs=rngs,
         )
-        self.gate_proj = project(D, F)
-        self.up_proj = project(D, F)
-        self.down_proj = project(F, D)
+        self.gate_proj = project(D, F, axes=("embed", "mlp"))
+        self.up_proj = project(D, F, axes=("embed", "mlp"))
+        self.down_proj = project(F, D, axes=("mlp", "embed"))
         self.act_fn = ACTIVATIONS[config.hidden_act]
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -4,15 +4,19 @@ Scores are logits, or in beam search logarithms of probabilities, in float32 or 
 -inf. Every function is traceable, and its shapes hang on nothing but its inputs'. Shapes: B batch, L length, V vocab.
 """
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 
 from .generation_config import GenerationConfig
 
+Number = float | jax.Array
 
-def scale(scores_BV: jax.Array, *, temperature: float) -> jax.Array:
+
+def scale(scores_BV: jax.Array, *, temperature: Number) -> jax.Array:
     """Scores over a temperature above 0: below 1 the likely becomes likelier."""
     return scores_BV / temperature
 
@@ -30,7 +34,7 @@ def keep_top_k(scores_BV: jax.Array, *, top_k: int, least: int = 1) -> jax.Array
     return jnp.where(scores_BV < last_B1, -jnp.inf, scores_BV)
 
 
-def keep_top_p(scores_BV: jax.Array, *, top_p: float, least: int = 1) -> jax.Array:
+def keep_top_p(scores_BV: jax.Array, *, top_p: Number, least: int = 1) -> jax.Array:
     """Only the fewest best whose probabilities add up to more than `top_p`, or to it.
 
     The worst are dropped as long as all that are dropped add up to 1 - `top_p` at the most. Of two that tie, the one
@@ -50,7 +54,7 @@ def keep_top_p(scores_BV: jax.Array, *, top_p: float, least: int = 1) -> jax.Arr
     return jnp.where(kept_BV, scores_BV, -jnp.inf)
 
 
-def keep_min_p(scores_BV: jax.Array, *, min_p: float, least: int = 1) -> jax.Array:
+def keep_min_p(scores_BV: jax.Array, *, min_p: Number, least: int = 1) -> jax.Array:
     """Only what is at least `min_p` times as probable as the best.
 
     Args:
@@ -66,7 +70,9 @@ def keep_min_p(scores_BV: jax.Array, *, min_p: float, least: int = 1) -> jax.Arr
     return jnp.where(kept_BV, scores_BV, -jnp.inf)
 
 
-def penalise_repetition(scores_BV: jax.Array, ids_BL: jax.Array, counted_BL: jax.Array, *, penalty: float) -> jax.Array:
+def penalise_repetition(
+    scores_BV: jax.Array, ids_BL: jax.Array, counted_BL: jax.Array, *, penalty: Number
+) -> jax.Array:
     """Scores of tokens that were there before, divided by `penalty` where positive, multiplied by it where negative.
 
     Args:
@@ -83,7 +89,7 @@ def penalise_repetition(scores_BV: jax.Array, ids_BL: jax.Array, counted_BL: jax
 
 
 def forbid_end(
-    scores_BV: jax.Array, length: int | jax.Array, *, least: int | jax.Array, eos_token_ids: Sequence[int]
+    scores_BV: jax.Array, length: int | jax.Array, *, least: Number, eos_token_ids: Sequence[int]
 ) -> jax.Array:
     """No end of the text before it has `least` tokens.
 
@@ -97,13 +103,38 @@ def forbid_end(
     return jnp.where(ends_V & (length < least), -jnp.inf, scores_BV)
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """What a program of generation takes as arguments: other numbers compile nothing.
+
+    Attributes:
+        least: how many tokens must follow a prompt before a text may end.
+
+    The others are those of `GenerationConfig`.
+    """
+
+    least: Number
+    temperature: Number
+    top_p: Number
+    min_p: Number
+    repetition_penalty: Number
+    length_penalty: Number
+
+    @classmethod
+    def of(cls, config: GenerationConfig, *, least: int) -> Self:
+        """A configuration's."""
+        taken = {field.name: getattr(config, field.name) for field in dataclasses.fields(cls) if field.name != "least"}
+        return cls(least=least, **{name: float(value or 0) for name, value in taken.items()})
+
+
 def process(
     scores_BV: jax.Array,
     ids_BL: jax.Array,
     counted_BL: jax.Array,
     *,
     new: int | jax.Array,
-    least: int | jax.Array,
+    numbers: Numbers,
     config: GenerationConfig,
 ) -> jax.Array:
     """All that a configuration asks for, in the reference's order; what only sampling looks at, only for sampling.
@@ -112,21 +143,21 @@ def process(
         scores_BV: [B, V].
         ids_BL, counted_BL: the text so far, see `penalise_repetition`.
         new: how many tokens follow the prompt by now.
-        least: how many must follow it before the text may end.
-        config: all but lengths.
+        numbers: for those that take part.
+        config: says which take part; only that, and `top_k` and what ends a text, are looked at.
     """
     if config.repetition_penalty != 1:
-        scores_BV = penalise_repetition(scores_BV, ids_BL, counted_BL, penalty=config.repetition_penalty)
+        scores_BV = penalise_repetition(scores_BV, ids_BL, counted_BL, penalty=numbers.repetition_penalty)
     if config.ends:
-        scores_BV = forbid_end(scores_BV, new, least=least, eos_token_ids=config.ends)
+        scores_BV = forbid_end(scores_BV, new, least=numbers.least, eos_token_ids=config.ends)
     if not config.do_sample:
         return scores_BV
     if config.temperature != 1:
-        scores_BV = scale(scores_BV, temperature=config.temperature)
+        scores_BV = scale(scores_BV, temperature=numbers.temperature)
     if config.top_k != 0:
         scores_BV = keep_top_k(scores_BV, top_k=config.top_k)
     if config.top_p < 1:
-        scores_BV = keep_top_p(scores_BV, top_p=config.top_p)
+        scores_BV = keep_top_p(scores_BV, top_p=numbers.top_p)
     if config.min_p is not None:
-        scores_BV = keep_min_p(scores_BV, min_p=config.min_p)
+        scores_BV = keep_min_p(scores_BV, min_p=numbers.min_p)
     return scores_BV

@@ -77,7 +77,7 @@ def prepare(
         mask=np.pad(mask, left),
         given=L,
         new=new,
-        least=max(config.min_new_tokens or 0, config.min_length - L),
+        least=config.min_length - L if config.min_new_tokens is None else config.min_new_tokens,
         slots=cache_length or bucket(P + new - 1),
     )
 

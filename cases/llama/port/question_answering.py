@@ -37,7 +37,8 @@ class LlamaForQuestionAnswering(Pretrained):
     ):
         kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.transformer = LlamaModel(config, scan=scan, remat=remat, **kinds)
-        self.qa_outputs = Linear(config.hidden_size, 2, use_bias=True, stddev=config.initializer_std, **kinds)
+        stddev, axes = config.initializer_std, ("embed", None)
+        self.qa_outputs = Linear(config.hidden_size, 2, use_bias=True, stddev=stddev, axes=axes, **kinds)
         self.config = config
 
     def __call__(

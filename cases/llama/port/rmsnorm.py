@@ -9,6 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .linear import cast
+from .parameter import parameter
 
 
 class RMSNorm(nnx.Module):
@@ -32,7 +33,7 @@ class RMSNorm(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs | None = None,
     ):
-        self.scale = nnx.Param(jnp.ones(hidden_size, param_dtype))
+        self.scale = parameter(jnp.ones(hidden_size, param_dtype), "embed")
         self.variance_epsilon = eps
         self.dtype = dtype
 

@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
 
 from .load import parameters
 from .names import stored
-from .tensors import INDEX, SINGLE, Array, Source, shards, write
+from .tensors import INDEX, SINGLE, Array, Source, ordered, shards, write
 
 CONFIG = "config.json"
 WEIGHTS = (SINGLE, "model-*-of-*.safetensors", INDEX)
@@ -37,6 +39,9 @@ def save(
 ) -> None:
     """Write weights and configuration.
 
+    Of several hosts the first one writes, and every one must call this: what lies on others is sent over tensor by
+    tensor.
+
     Args:
         model: all of its parameters are written, each as it is.
         folder: made if there is none; weights that it holds are replaced, other files are left alone.
@@ -47,11 +52,25 @@ def save(
     sources = {stored(path).name: _source(path, variable) for path, variable in parameters(model).items()}
     largest = _bytes(max_shard_size)
     dtype = jnp.result_type(*(source.dtype for source in sources.values())).name
+    if jax.process_index():
+        for _, group in shards(sources, largest):
+            for _, source in ordered(group):
+                source.read()
+    else:
+        _write(folder, sources, {**config, "dtype": dtype}, largest=largest, like=like)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"{folder} is written")
+
+
+def _write(
+    folder: Path, sources: Mapping[str, Source], config: Mapping[str, Any], *, largest: int, like: Path | None
+) -> None:
+    """Everything beside its place, and then into it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
         made = Path(name)
         _write_weights(made, sources, largest)
-        _write_json(made / CONFIG, {**config, "dtype": dtype})
+        _write_json(made / CONFIG, config)
         for file in (file for pattern in COMPANIONS if like for file in like.glob(pattern)):
             shutil.copy(file, made / file.name)
         _publish(made, folder)
@@ -62,7 +81,8 @@ def _source(path: str, variable: nnx.Param) -> Source:
     there = stored(path)
 
     def read() -> Array:
-        x = np.asarray(variable.get_value())
+        x = variable.get_value()
+        x = np.asarray(x if x.is_fully_addressable else multihost_utils.process_allgather(x, tiled=True))
         return x.T if there.transposed else x
 
     return Source(there.shape(tuple(variable.shape)), jnp.dtype(variable.dtype), read)

@@ -130,12 +130,16 @@ class Source:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
+def ordered(sources: Mapping[str, Source]) -> list[tuple[str, Source]]:
+    """In the order that they are written in."""
+    return sorted(sources.items(), key=lambda entry: -entry[1].dtype.itemsize)
+
+
 def write(file: Path, sources: Mapping[str, Source]) -> None:
     """Write one file, reading one source at a time; the widest dtypes first, so that every tensor is aligned."""
-    ordered = sorted(sources.items(), key=lambda entry: -entry[1].dtype.itemsize)
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     start = 0
-    for name, source in ordered:
+    for name, source in ordered(sources):
         code = CODES[source.dtype.name]
         header[name] = {"dtype": code, "shape": source.shape, "data_offsets": (start, start + source.nbytes)}
         start += source.nbytes
@@ -143,7 +147,7 @@ def write(file: Path, sources: Mapping[str, Source]) -> None:
     text += b" " * (-len(text) % ALIGNMENT)
     with file.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
-        for name, source in ordered:
+        for name, source in ordered(sources):
             _write(stream, name, source)
 
 

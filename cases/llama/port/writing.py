@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from .generation_config import GenerationConfig
 from .heads import LlamaForCausalLM
-from .processors import process
+from .processors import Numbers, process
 from .reading import Reading, read_prompt, read_token
 
 
@@ -49,7 +49,7 @@ def begin(
     ids_BP: jax.Array,
     mask_BP: jax.Array,
     key: jax.Array | None,
-    least: int | jax.Array,
+    numbers: Numbers,
     *,
     slots: int,
     config: GenerationConfig,
@@ -59,9 +59,8 @@ def begin(
     Args:
         ids_BP, mask_BP: see `Prompt`.
         key: of a random stream; none without sampling.
-        least: how many tokens must follow before a text may end.
+        numbers, config: see `process`.
         slots: of the cache.
-        config: all but lengths.
     """
     B, P = ids_BP.shape
     logits_BV, reading = read_prompt(model, ids_BP, mask_BP, slots=slots)
@@ -74,25 +73,25 @@ def begin(
         reading=reading,
         key=key,
     )
-    return add(text, logits_BV, least, config=config)
+    return add(text, logits_BV, numbers, config=config)
 
 
 def go_on(
-    model: LlamaForCausalLM, text: Text, until: int | jax.Array, least: int | jax.Array, *, config: GenerationConfig
+    model: LlamaForCausalLM, text: Text, until: int | jax.Array, numbers: Numbers, *, config: GenerationConfig
 ) -> Text:
     """Write until so many tokens are new, or every text has ended."""
 
     def step(text: Text) -> Text:
         last_B = jax.lax.dynamic_index_in_dim(text.ids_BT, text.written - 1, axis=1, keepdims=False)
         logits_BV, reading = read_token(model, last_B, text.reading)
-        return add(dataclasses.replace(text, reading=reading), logits_BV, least, config=config)
+        return add(dataclasses.replace(text, reading=reading), logits_BV, numbers, config=config)
 
     return jax.lax.while_loop(lambda text: (text.new < until) & ~jnp.all(text.ended_B), step, text)
 
 
-def add(text: Text, logits_BV: jax.Array, least: int | jax.Array, *, config: GenerationConfig) -> Text:
+def add(text: Text, logits_BV: jax.Array, numbers: Numbers, *, config: GenerationConfig) -> Text:
     """One more token for every text: padding for one that has ended."""
-    scores_BV = process(logits_BV, text.ids_BT, text.counted(), new=text.new, least=least, config=config)
+    scores_BV = process(logits_BV, text.ids_BT, text.counted(), new=text.new, numbers=numbers, config=config)
     token_B, ended_B = choose(text, scores_BV, config), text.ended_B
     if config.ends:
         token_B = jnp.where(ended_B, config.pad, token_B)
