@@ -7,6 +7,7 @@ would be as right but slower is held by how the arrays lie and by which sums ove
 # Jax and flax leave most of what is used here untyped.
 # pyright: basic
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -40,6 +41,7 @@ from cases.llama.port import (
 )
 from cases.llama.port.load import parameters
 from cases.llama.port.mlp import MLP
+from cases.llama.port.training import Recipe, adamw, train_step
 from parity.error import exact_error, measure
 
 CONFIG = LlamaConfig(
@@ -72,9 +74,9 @@ def build(rngs: nnx.Rngs, dtype: Any = jnp.float64, config: LlamaConfig = CONFIG
     return LlamaForCausalLM(config, dtype=dtype, param_dtype=dtype, rngs=rngs)
 
 
-def drawn(dtype: Any = jnp.float64) -> LlamaForCausalLM:
+def drawn(dtype: Any = jnp.float64, config: LlamaConfig = CONFIG) -> LlamaForCausalLM:
     """On one device; no norm is 1 and no bias 0."""
-    made, rng = build(nnx.Rngs(0), dtype), np.random.default_rng(1)
+    made, rng = build(nnx.Rngs(0), dtype, config), np.random.default_rng(1)
     for variable in parameters(made).values():
         variable.set_value(jnp.asarray(rng.standard_normal(variable.shape) / 4 + (len(variable.shape) == 1), dtype))
     return made
@@ -145,6 +147,25 @@ def test_texts_are_those_of_one_device() -> None:
     many = shard(drawn(), make_mesh(data=2, model=4))
     one, other = (generate(llama, IDS, max_new_tokens=5).sequences for llama in (drawn(), many))
     np.testing.assert_array_equal(one, other)
+
+
+def test_steps_of_the_optimiser_are_those_of_one_device() -> None:
+    """Two of AdamW, each in two micro-batches whose rows are split; its moments lie as their parameters do."""
+    mesh = make_mesh(data=2, model=4)
+    shallow = dataclasses.replace(CONFIG, num_hidden_layers=1)
+    one, many = drawn(config=shallow), shard(drawn(config=shallow), mesh)
+    for llama in (one, many):
+        optimizer, step = adamw(llama, Recipe(learning_rate=1e-2)), nnx.jit(train_step)
+        for ids in (IDS, IDS[::-1]):
+            ids = jnp.asarray(ids.reshape(2, 2, -1))
+            ids = shard_batch(ids, mesh, axis=1) if llama is many else ids
+            step(llama, optimizer, {"input_ids": ids, "labels": ids})
+    lies = sharding.shardings(one, mesh)
+    for path, variable in parameters(many).items():
+        np.testing.assert_allclose(variable.get_value(), parameters(one)[path].get_value(), atol=1e-12, err_msg=path)
+        assert variable.get_value().sharding.is_equivalent_to(lies[path], len(variable.shape))
+    moments = [x for x in jax.tree.leaves(nnx.state(optimizer)) if x.shape == (CONFIG.hidden_size, CONFIG.vocab_size)]
+    assert [x.sharding.spec for x in moments] == [P(None, "model")] * 2
 
 
 def sums(mesh: Any) -> dict[str, int]:

@@ -297,6 +297,8 @@ def _overlapping(folder: Path) -> None:
         (_twice, "is in two files: a.safetensors and b.safetensors"),
         (_whole_numbers, f"`{HEAD}` is I8: only F64, F32, F16, BF16 are read"),
         (_overlapping, rf"`{HEAD}` \(260, 24\) F32 does not take 24964 bytes"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json is no JSON object: Expecting property"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "config.json is no JSON object: 'list' object"),
         (lambda folder: (folder / "config.json").unlink(), "no config.json is there: give a checkpoint's folder"),
     ],
 )

@@ -19,7 +19,8 @@ from parity.tests import tiny
 
 TESTS = Path(__file__).with_name("on_eight_devices.py")
 ROOT = TESTS.parents[2]
-LEAST = 23  # tests that must have been run: an empty file passes too
+LEAST = 24  # tests that must have been run: an empty file passes too
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # half the time to compile
 HOST = """\
 import json, sys
 import jax, numpy as np
@@ -41,7 +42,7 @@ print(json.dumps([len(jax.local_devices()), llama.lm_head.kernel.get_value().is_
 def environment(devices: int) -> dict[str, str]:
     """This one, of a process that sees so many devices of its own; no pytest is noticed in it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    flags = f"{kept.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    flags = f"{kept.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices} {QUICK}"
     return {**kept, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
 
 
@@ -50,7 +51,7 @@ def test_the_port_runs_on_eight_devices() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(TESTS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment(8))
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    passed = re.search(r"^(\d+) passed in", done.stdout, re.MULTILINE)
+    passed = re.search(r"^(\d+) passed[ ,]", done.stdout, re.MULTILINE)
     assert passed, done.stdout[-1000:]
     assert int(passed[1]) >= LEAST
 

@@ -39,10 +39,15 @@ ONLY: Mapping[str, tuple[Any, ...]] = {
     "pruned_heads": ({}, None),
 }
 
-NULL_IS_DEFAULT = frozenset({"output_hidden_states", "output_attentions", "attention_dropout"})
+# What only some heads read, with what it is where nothing is said: it is not written then, as no other model has it.
+HEAD_ONLY: Mapping[str, Any] = {
+    "problem_type": None,
+    "classifier_dropout": None,
+    "hidden_dropout": None,
+    "token_classification_bias": True,
+}
 
-# Fields of some heads only, which a config.json has where they are not what they would be anyway.
-UNSAID = frozenset({"num_labels", "problem_type", "classifier_dropout", "hidden_dropout", "token_classification_bias"})
+NULL_IS_DEFAULT = frozenset({"output_hidden_states", "output_attentions", "attention_dropout"})
 
 _ROPE_AT_TOP = frozenset({"rope_parameters", "rope_scaling", "rope_theta", "partial_rotary_factor"})
 _PRETRAINED_LENGTH = "original_max_position_embeddings"
@@ -102,27 +107,19 @@ def _frozen(value: Any) -> Any:
 
 def merged(config: "LlamaConfig", before: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as config.json has it today; what else another config.json says, `before`, is kept."""
-    fields = {field.name: field.default for field in dataclasses.fields(config) if field.name != "rope"}
-    own = {name: _thawed(getattr(config, name)) for name, default in fields.items() if _is_said(config, name, default)}
-    gone = {*fields, *_ROPE_AT_TOP, _PRETRAINED_LENGTH, "torch_dtype"}
-    if len(before.get("id2label") or ()) != config.num_labels:
-        gone |= {"id2label", "label2id"}
-    kept = {key: value for key, value in before.items() if key not in gone}
-    return {**kept, **own, "model_type": "llama", "rope_parameters": _written_rope(config)}
-
-
-def _is_said(config: "LlamaConfig", name: str, default: Any) -> bool:
-    return name not in UNSAID or getattr(config, name) != default
-
-
-def _written_rope(config: "LlamaConfig") -> dict[str, Any]:
+    fields = {key: _thawed(value) for key, value in dataclasses.asdict(config).items() if key != "rope"}
+    own = {key: value for key, value in fields.items() if key not in HEAD_ONLY or value != HEAD_ONLY[key]}
     rope = {key: _thawed(value) for key, value in dataclasses.asdict(config.rope).items() if value is not None}
     if config.rope.rope_type not in _HAVE_PRETRAINED_LENGTH:
         del rope[_PRETRAINED_LENGTH]
     for key, plain in (("truncate", True), ("partial_rotary_factor", 1.0)):  # in most types not a field at all
         if rope[key] == plain:
             del rope[key]
-    return rope
+    replaced = {*_ROPE_AT_TOP, *HEAD_ONLY, _PRETRAINED_LENGTH, "torch_dtype"}
+    if len(before.get("id2label") or ()) != config.num_labels:
+        replaced |= {"id2label", "label2id"}
+    kept = {key: value for key, value in before.items() if key not in replaced}
+    return {**kept, **own, "model_type": "llama", "rope_parameters": rope}
 
 
 def _thawed(value: Any) -> Any:

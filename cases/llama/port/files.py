@@ -52,9 +52,7 @@ class Pretrained(nnx.Module):
             MeshMismatch: the mesh does not divide the model.
         """
         folder = Path(folder)
-        if config is None and not (folder / CONFIG).is_file():
-            raise BadCheckpoint(folder, [f"no {CONFIG} is there: give a checkpoint's folder"])
-        found = LlamaConfig.from_json(folder) if config is None else config
+        found = _read_config(folder) if config is None else config
         made = {"dtype": dtype, "param_dtype": param_dtype or dtype or jnp.float32, **options}
         build: Any = cls
         return load(
@@ -86,3 +84,12 @@ class Pretrained(nnx.Module):
             max_shard_size=max_shard_size,
             like=None if like is None else Path(like),
         )
+
+
+def _read_config(folder: Path) -> LlamaConfig:
+    if not (folder / CONFIG).is_file():
+        raise BadCheckpoint(folder, [f"no {CONFIG} is there: give a checkpoint's folder"])
+    try:
+        return LlamaConfig.from_json(folder)
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise BadCheckpoint(folder, [f"{CONFIG} is no JSON object: {error}"]) from None

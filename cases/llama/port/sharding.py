@@ -97,22 +97,22 @@ def initialise(build: Callable[[nnx.Rngs], Module], rngs: nnx.Rngs, mesh: Mesh, 
     return model
 
 
-def shard_batch(batch: Any, mesh: Mesh, rules: Rules = RULES) -> Any:
-    """Arrays [B, ...] of a batch, rows split; raises MeshMismatch.
+def shard_batch(batch: Any, mesh: Mesh, rules: Rules = RULES, *, axis: int = 0) -> Any:
+    """Arrays of a batch, rows split, which lie along `axis`: 0, or 1 behind one of micro-batches; raises MeshMismatch.
 
     On several hosts give `jax.make_array_from_process_local_data` the rows of each one and `batch_sharding` instead.
     """
-    axis = _axis("batch", mesh, rules)
-    over = mesh.shape[axis] if axis else 1
-    rows = {np.shape(x)[0] for x in jax.tree.leaves(batch)}
-    if problems := [f"`batch`: {size} over {axis} = {over}" for size in sorted(rows) if size % over]:
+    name = _axis("batch", mesh, rules)
+    over = mesh.shape[name] if name else 1
+    rows = {np.shape(x)[axis] for x in jax.tree.leaves(batch)}
+    if problems := [f"`batch`: {size} over {name} = {over}" for size in sorted(rows) if size % over]:
         raise MeshMismatch(mesh, problems)
-    return jax.device_put(batch, batch_sharding(mesh, rules))
+    return jax.device_put(batch, batch_sharding(mesh, rules, axis=axis))
 
 
-def batch_sharding(mesh: Mesh, rules: Rules = RULES) -> NamedSharding:
-    """How anything lies whose first axis is the batch."""
-    return NamedSharding(mesh, PartitionSpec(_axis("batch", mesh, rules)))
+def batch_sharding(mesh: Mesh, rules: Rules = RULES, *, axis: int = 0) -> NamedSharding:
+    """How anything lies that has the rows of a batch along `axis`."""
+    return NamedSharding(mesh, PartitionSpec(*(None,) * axis, _axis("batch", mesh, rules)))
 
 
 def empty_cache(
