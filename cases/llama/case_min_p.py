@@ -57,7 +57,7 @@ min_p = parity.Case(
             keep_min_p,
             ("jax.nn.softmax(scores_BV, axis=-1)", "scores_BV"),
         ),
-        "least_ignored": parity.edit(keep_min_p, (".at[row_B1, first].set(True)", "")),
+        "least_ignored": parity.edit(keep_min_p, ("first, True)", "first[:, :0], True)")),
         "least_off_by_one": parity.edit(
             keep_min_p, ("min(least, scores_BV.shape[-1])", "min(least + 1, scores_BV.shape[-1])")
         ),

@@ -75,8 +75,10 @@ repetition_penalty = parity.Case(
         "rewarded": parity.edit(penalise_repetition, ("scores_BV < 0, ", "scores_BV > 0, ")),
         "once_for_each_time": parity.edit(
             penalise_repetition,
-            ("jnp.zeros(scores_BV.shape, bool)", "jnp.zeros(scores_BV.shape, int)"),
-            (".set(True, mode=", ".add(1, mode="),
+            (
+                "_put(jnp.zeros(scores_BV.shape, bool), ids_BL, True)",
+                "jnp.sum(jax.nn.one_hot(ids_BL, scores_BV.shape[-1]), axis=1)",
+            ),
             (
                 "scores_BV * penalty, scores_BV / penalty",
                 "scores_BV * penalty**there_BV, scores_BV / penalty**there_BV",
@@ -85,21 +87,21 @@ repetition_penalty = parity.Case(
         ),
         "padding_counts": parity.edit(
             penalise_repetition,
-            ("counted_BL & (ids_BL >= 0)", "(counted_BL | (jnp.arange(counted_BL.shape[1]) == 0)) & (ids_BL >= 0)"),
+            ("jnp.where(counted_BL, ", "jnp.where(counted_BL | (jnp.arange(counted_BL.shape[1]) == 0), "),
         ),
         "empty_places_count": parity.edit(
             penalise_repetition,
-            ("counted_BL & (ids_BL >= 0)", "(counted_BL | (jnp.cumsum(counted_BL, axis=-1) > 0)) & (ids_BL >= 0)"),
+            ("jnp.where(counted_BL, ", "jnp.where(jnp.cumsum(counted_BL, axis=-1) > 0, "),
         ),
         "last_token_forgotten": parity.edit(
             penalise_repetition,
-            ("counted_BL & (ids_BL >= 0)", "counted_BL & jnp.roll(counted_BL, -1, axis=-1) & (ids_BL >= 0)"),
+            ("jnp.where(counted_BL, ", "jnp.where(counted_BL & jnp.roll(counted_BL, -1, axis=-1), "),
         ),
         "all_tokens": parity.edit(penalise_repetition, ("jnp.where(there_BV, ", "jnp.where(there_BV | True, ")),
         "subtracted": parity.edit(penalise_repetition, ("scores_BV / penalty", "scores_BV - penalty")),
         "text_of_the_first_row": parity.edit(
             penalise_repetition,
-            ("at[row_B1, ids_BL]", "at[row_B1, jnp.broadcast_to(ids_BL[:1], ids_BL.shape)]"),
+            ("bool), ids_BL, True", "bool), jnp.broadcast_to(ids_BL[:1], ids_BL.shape), True"),
             checks=("transforms",),
         ),
     },
@@ -107,8 +109,8 @@ repetition_penalty = parity.Case(
         "by_one_hot": parity.same(
             penalise_repetition,
             (
-                'jnp.zeros(scores_BV.shape, bool).at[row_B1, ids_BL].set(True, mode="drop")',
-                "jnp.any(jax.nn.one_hot(ids_BL, scores_BV.shape[-1], dtype=bool), axis=1) & (row_B1 >= 0)",
+                "_put(jnp.zeros(scores_BV.shape, bool), ids_BL, True)",
+                "jnp.any(jax.nn.one_hot(ids_BL, scores_BV.shape[-1], dtype=bool), axis=1)",
             ),
             why="a token is there if the unit vector of any place is its own",
         ),

@@ -59,8 +59,10 @@ top_p = parity.Case(
             keep_top_p, ("total_BV > 1 - top_p", "jnp.roll(total_BV, -1, axis=-1).at[:, -1].set(2) > 1 - top_p")
         ),
         "share_of_the_worst": parity.edit(keep_top_p, ("total_BV > 1 - top_p", "total_BV > top_p")),
-        "not_put_back_in_order": parity.edit(keep_top_p, ("None], order_BV]", "None], id_BV]")),
-        "put_back_by_the_rank": parity.edit(keep_top_p, ("None], order_BV]", "None], jnp.argsort(order_BV, axis=-1)]")),
+        "not_put_back_in_order": parity.edit(keep_top_p, ("bool), order_BV, ", "bool), id_BV, ")),
+        "put_back_by_the_rank": parity.edit(
+            keep_top_p, ("bool), order_BV, ", "bool), jnp.argsort(order_BV, axis=-1), ")
+        ),
         "least_ignored": parity.edit(keep_top_p, ("jnp.arange(V) >= V - least", "total_BV < 0")),
         "least_off_by_one": parity.edit(keep_top_p, ("V - least)", "V - least + 1)")),
         "sum_of_scores": parity.edit(keep_top_p, ("jax.nn.softmax(ascending_BV, axis=-1)", "jnp.exp(ascending_BV)")),
