@@ -62,10 +62,9 @@ def keep_min_p(scores_BV: jax.Array, *, min_p: Number, least: int = 1) -> jax.Ar
         min_p: from 0 to 1.
         least: how many of the best are kept at the least.
     """
-    probabilities_BV = jax.nn.softmax(scores_BV, axis=-1)
-    best_B1 = jnp.max(probabilities_BV, axis=-1, keepdims=True)
-    _, first = jax.lax.top_k(probabilities_BV, min(least, scores_BV.shape[-1]))
-    kept_BV = _put(probabilities_BV >= min_p * best_B1, first, True)
+    best_B1 = jnp.max(scores_BV, axis=-1, keepdims=True)
+    _, first = jax.lax.top_k(scores_BV, min(least, scores_BV.shape[-1]))
+    kept_BV = _put(jnp.exp(scores_BV - best_B1) >= min_p, first, True)
     return jnp.where(kept_BV, scores_BV, -jnp.inf)
 
 
