@@ -48,6 +48,11 @@ min_p = parity.Case(
     laws=scores.LAWS,
     skips=scores.SKIPS,
     pool=6,
+    survivors={
+        "processors.py: *: rounded to bfloat16": scores.NEAR,
+        "processors.py: exp: *, relative 0.001": scores.NEAR,
+        "processors.py: *: the largest element, plus 1": "the place of the best, which is kept all the same",
+    },
     faults={
         "threshold_met_is_dropped": parity.edit(keep_min_p, (">= min_p", "> min_p")),
         "share_of_one": parity.edit(keep_min_p, ("jnp.exp(scores_BV - best_B1)", "jax.nn.softmax(scores_BV, axis=-1)")),
