@@ -48,34 +48,32 @@ min_p = parity.Case(
     laws=scores.LAWS,
     skips=scores.SKIPS,
     pool=6,
+    survivors={
+        "processors.py: *: rounded to bfloat16": scores.NEAR,
+        "processors.py: exp: *, relative 0.001": scores.NEAR,
+        "processors.py: *: the largest element, plus 1": "the place of the best, which is kept all the same",
+    },
     faults={
-        "threshold_met_is_dropped": parity.edit(
-            keep_min_p, ("probabilities_BV >= min_p * best_B1", "probabilities_BV > min_p * best_B1")
-        ),
-        "share_of_one": parity.edit(keep_min_p, (">= min_p * best_B1", ">= min_p + 0 * best_B1")),
-        "share_of_the_score": parity.edit(
-            keep_min_p,
-            ("jax.nn.softmax(scores_BV, axis=-1)", "scores_BV"),
-        ),
-        "least_ignored": parity.edit(keep_min_p, (".at[row_B1, first].set(True)", "")),
+        "threshold_met_is_dropped": parity.edit(keep_min_p, (">= min_p", "> min_p")),
+        "share_of_one": parity.edit(keep_min_p, ("jnp.exp(scores_BV - best_B1)", "jax.nn.softmax(scores_BV, axis=-1)")),
+        "share_of_the_score": parity.edit(keep_min_p, ("jnp.exp(scores_BV - best_B1)", "scores_BV / best_B1")),
+        "least_ignored": parity.edit(keep_min_p, ("first, True)", "first[:, :0], True)")),
         "least_off_by_one": parity.edit(
             keep_min_p, ("min(least, scores_BV.shape[-1])", "min(least + 1, scores_BV.shape[-1])")
         ),
         "dropped_to_zero": parity.edit(keep_min_p, ("-jnp.inf", "0")),
         "best_of_the_batch": parity.edit(
-            keep_min_p,
-            ("jnp.max(probabilities_BV, axis=-1, keepdims=True)", "jnp.max(probabilities_BV)"),
-            checks=("transforms",),
+            keep_min_p, ("jnp.max(scores_BV, axis=-1, keepdims=True)", "jnp.max(scores_BV)"), checks=("transforms",)
         ),
     },
     equivalents={
-        "by_logarithms": parity.same(
+        "of_probabilities": parity.same(
             keep_min_p,
             (
-                "probabilities_BV >= min_p * best_B1",
-                "(min_p == 0) | (scores_BV >= jnp.log(min_p) + jnp.max(scores_BV, axis=-1, keepdims=True))",
+                "jnp.exp(scores_BV - best_B1) >= min_p",
+                "(lambda p: p >= min_p * jnp.max(p, axis=-1, keepdims=True))(jax.nn.softmax(scores_BV, axis=-1))",
             ),
-            why="p >= m p' where log p >= log m + log p', and scores differ as the logarithms do",
+            why="what a softmax divides by is the same for the best and for all others",
         ),
     },
 )

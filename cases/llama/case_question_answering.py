@@ -17,7 +17,7 @@ from parity.draw import tokens
 
 def forms(config: Config) -> SearchStrategy[dict[str, Any]]:
     """Calls with both positions, in a row or in a column each, or with one of them, which makes no loss."""
-    return heads.forms((3, 1, 8), labels=("rows", "columns", "rows by items", "start alone"))
+    return heads.forms((3, 2, 8), labels=("rows", "columns", "rows by items", "start alone"))
 
 
 @st.composite
@@ -48,6 +48,7 @@ question_answering = parity.Case(
     inputs=inputs,
     ignores=NO_CACHE,
     skips=heads.SKIPS,
+    survivors=heads.SURVIVORS,
     pool=4,
     faults={
         "start_and_end_swapped": parity.edit(

@@ -60,7 +60,7 @@ def build(config: Config, dtype: Any, rngs: Any) -> LlamaForSequenceClassificati
     return LlamaForSequenceClassification(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs)
 
 
-POOLED = "x_BLD[jnp.arange(batch), last_token(input_ids, config.pad_token_id)]"
+POOLED = "pooled(outputs.last_hidden_state, last_token(input_ids, config.pad_token_id))"
 SQUARED = "jnp.mean(jnp.square(x_BC - y_BC)).astype(dtype)"
 BINARY = "jnp.mean((1 - y_BC) * x_BC - jax.nn.log_sigmoid(x_BC)).astype(dtype)"
 
@@ -75,13 +75,15 @@ sequence_classification = parity.Case(
     inputs=inputs,
     ignores=NO_CACHE,
     skips=heads.SKIPS,
+    survivors=heads.SURVIVORS,
     pool=6,
     faults={
         "last_column_pooled": parity.edit(
-            LlamaForSequenceClassification.__call__, ("last_token(input_ids, config.pad_token_id)", "-1")
+            LlamaForSequenceClassification.__call__, ("last_token(input_ids, config.pad_token_id)", "None")
         ),
         "first_column_pooled": parity.edit(
-            LlamaForSequenceClassification.__call__, ("last_token(input_ids, config.pad_token_id)", "0")
+            LlamaForSequenceClassification.__call__,
+            ("last_token(input_ids, config.pad_token_id)", "jnp.zeros(batch, int)"),
         ),
         "pooled_before_the_first_pad": parity.edit(
             last_token,
@@ -102,8 +104,7 @@ sequence_classification = parity.Case(
             ("input_ids != pad_token_id", "input_ids != pad_token_id % 11"),
         ),
         "states_averaged": parity.edit(
-            LlamaForSequenceClassification.__call__,
-            (POOLED, "x_BLD.mean(axis=1)"),
+            LlamaForSequenceClassification.__call__, (POOLED, "outputs.last_hidden_state.mean(axis=1)")
         ),
         "ignored_labels_counted": parity.edit(loss.cross_entropy, ("jnp.sum(counted_R)", "counted_R.size")),
         "numbers_against_each_other": parity.edit(

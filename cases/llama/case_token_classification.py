@@ -54,6 +54,7 @@ token_classification = parity.Case(
     inputs=inputs,
     ignores=NO_CACHE,
     skips=heads.SKIPS,
+    survivors=heads.SURVIVORS,
     pool=4,
     faults={
         "labels_shifted": parity.edit(

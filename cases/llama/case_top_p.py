@@ -40,7 +40,8 @@ top_p = parity.Case(
     configs=st.fixed_dictionaries(
         {
             "vocab_size": one_of(*scores.VOCABULARIES),
-            "top_p": one_of(0.5, 0.75, 0.9, 0.0, 0.3),  # a half and three quarters are met exactly by scores alike
+            # A half and three quarters are met exactly by scores alike, two others almost.
+            "top_p": one_of(0.5, 0.75, 0.4999, 0.7501, 0.9, 0.0, 0.3),
             "least": one_of(*scores.LEAST),
         }
     ),
@@ -50,6 +51,21 @@ top_p = parity.Case(
     laws=scores.LAWS,
     skips=scores.SKIPS,
     pool=6,
+    survivors={
+        "processors.py: sort: rounded to bfloat16": scores.NEAR,
+        "processors.py: sort: *, relative 0.001": scores.NEAR,
+        "processors.py: sub: rounded to bfloat16": scores.NEAR,
+        "processors.py: sub: *, relative 0.001": scores.NEAR,
+        "processors.py: exp: *, relative 0.001": scores.NEAR,
+        "processors.py: div: *, relative 0.001": scores.NEAR,
+        "processors.py: gt: 0.5 -> *": scores.NEAR,
+        "processors.py: cumsum: *, relative 0.001": "the sum of all, whose token is kept whatever it is",
+        "processors.py: gt: the last element, *": "the best is kept whatever the sum",
+        "processors.py: reduce_max: reduce_max -> reduce_sum": "it cancels, until the exponential overflows: then the "
+        "best is all that is kept, as it would be",
+        "processors.py: broadcast_in_dim: False -> True": "every flag is set afterwards",
+        "processors.py: broadcast_in_dim: *, to the opposite": "every flag is set afterwards",
+    },
     faults={
         "threshold_met_is_kept": parity.edit(keep_top_p, ("total_BV > 1 - top_p", "total_BV >= 1 - top_p")),
         "one_too_few": parity.edit(
@@ -59,8 +75,10 @@ top_p = parity.Case(
             keep_top_p, ("total_BV > 1 - top_p", "jnp.roll(total_BV, -1, axis=-1).at[:, -1].set(2) > 1 - top_p")
         ),
         "share_of_the_worst": parity.edit(keep_top_p, ("total_BV > 1 - top_p", "total_BV > top_p")),
-        "not_put_back_in_order": parity.edit(keep_top_p, ("None], order_BV]", "None], id_BV]")),
-        "put_back_by_the_rank": parity.edit(keep_top_p, ("None], order_BV]", "None], jnp.argsort(order_BV, axis=-1)]")),
+        "not_put_back_in_order": parity.edit(keep_top_p, ("bool), order_BV, ", "bool), id_BV, ")),
+        "put_back_by_the_rank": parity.edit(
+            keep_top_p, ("bool), order_BV, ", "bool), jnp.argsort(order_BV, axis=-1), ")
+        ),
         "least_ignored": parity.edit(keep_top_p, ("jnp.arange(V) >= V - least", "total_BV < 0")),
         "least_off_by_one": parity.edit(keep_top_p, ("V - least)", "V - least + 1)")),
         "sum_of_scores": parity.edit(keep_top_p, ("jax.nn.softmax(ascending_BV, axis=-1)", "jnp.exp(ascending_BV)")),

@@ -12,6 +12,7 @@ from transformers.trainer import Trainer
 
 import parity
 from cases.llama import heads
+from cases.llama.case_model import NO_CACHE
 from cases.llama.palettes import Config, batches, port_config, reference_config
 from cases.llama.port import training as recipe
 from cases.llama.port.heads import LlamaForCausalLM
@@ -100,6 +101,7 @@ training = parity.Case(
     training=parity.Training(
         reference=stepping, optimizer=lambda model: recipe.adamw(model, RECIPE), step=recipe.train_step
     ),
+    ignores=NO_CACHE,
     skips=dict.fromkeys(OTHERS, TRAINED),
     pool=2,
     faults={

@@ -15,6 +15,11 @@ SKIPS = {
     "transforms": "a head is a few operations that no transformation treats otherwise; its backbone is asked",
     "rounded:float16": "a head has the same casts in either half precision, and bfloat16 is asked",
 }
+# What fault injection leaves in a head.
+SURVIVORS = {
+    "loss.py: convert_element_type: rounded to bfloat16": "so few labels are counted exactly in bfloat16; "
+    "llama/causal_lm has as many as are not",
+}
 WIDTHS = (HEADS[0], HEADS[4])  # of one head, of heads that share keys
 
 

@@ -21,6 +21,7 @@ LEAST = (1, 2, 3)  # how many tokens are kept at the least: as many as there are
 ROWS = {"scores": 0}
 LAWS = {"batch_permuted": laws.rows_permuted(lambda form: ROWS)}
 
+NEAR = "only an example as near to the threshold would show it, and most are not"
 FLOAT32 = "scores are widened to float32 first"
 SKIPS = {
     "gradient": "nothing is trained through it",

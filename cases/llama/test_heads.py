@@ -14,6 +14,7 @@ from transformers.models.llama import modeling_llama
 from cases.llama.palettes import reference_config
 from cases.llama.port import (
     LlamaConfig,
+    LlamaForCausalLM,
     LlamaForQuestionAnswering,
     LlamaForSequenceClassification,
     LlamaForTokenClassification,
@@ -58,11 +59,12 @@ def test_several_sequences_without_a_padding_token_are_refused_by_both():
             {"labels": (2,)},
             r"labels has the shape \(2,\); it must be \(2, 3\)",
         ),
+        (LlamaForCausalLM, {}, {"labels": (2, 3)}, r"labels has the shape \(2, 3\); it must be \(2, 4\)"),
         (LlamaForTokenClassification, {}, {"labels": (2, 3)}, r"labels has the shape \(2, 3\); it must be \(2, 4\)"),
         (LlamaForQuestionAnswering, {}, {"start_positions": (4,)}, r"start_positions has the shape \(4,\)"),
         (LlamaForQuestionAnswering, {}, {"end_positions": (2, 4)}, r"end_positions has the shape \(2, 4\)"),
     ],
-    ids=["one_a_sequence", "one_a_class", "one_a_token", "a_start", "an_end"],
+    ids=["one_a_sequence", "one_a_class", "a_next_one", "one_a_token", "a_start", "an_end"],
 )
 def test_labels_that_do_not_fit_are_refused(kind: Any, fields: Any, given: dict[str, tuple[int, ...]], said: str):
     """One clear error names the labels, their shape and what would fit."""

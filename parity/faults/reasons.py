@@ -184,7 +184,7 @@ RULES: tuple[Rule, ...] = (
     _through(COMPARISONS, "a comparison that comes out the same"),
     _through(("and",), "it differs only where the other of two truths is false"),
     _through(("max", "min", "clamp"), "the bound lies outside what it bounds"),
-    _through(("abs", "ne", "is_finite"), "only its size matters, |-x| = |x|"),
+    _through(("abs", "square", "ne", "is_finite"), "only its size matters, |-x| = |x|"),
     lambda program, injected: _softmax(program, injected, fill=True),
     lambda program, injected: _softmax(program, injected, fill=False),
     lambda program, injected: _log_softmax(program, injected, passing=0),

@@ -72,7 +72,8 @@ def _sources(claim: Claim, evaluation: Evaluation) -> list[int]:
 def _literals(evaluation: Evaluation) -> list[float]:
     """The numbers that a program holds, but for vast ones, and their neighbours on both sides."""
     constants = evaluation.program.flat.constants.values()
-    plain = {float(x) for x in constants if is_number(x) and np.size(x) == 1 and abs(float(x)) < HUGE}
+    numbers = [float(np.ravel(x)[0]) for x in constants if is_number(x) and np.size(x) == 1]
+    plain = {x for x in numbers if abs(x) < HUGE}
     beside = {x + step for x in plain for step in (-2, -1, 1, 2)} | {x * (1 + e) for x in plain for e in (-1e-7, 1e-7)}
     return sorted(plain | beside)[:MOST]
 

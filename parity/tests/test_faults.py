@@ -147,6 +147,14 @@ def test_a_shift_under_a_softmax_s_logarithm_is_explained_and_anything_else_is_n
     assert not {name for name, _ in explained} & {"exp", "log", "reduce_sum"}
 
 
+def test_what_only_turns_a_sign_under_a_square_is_explained() -> None:
+    """A difference the other way round is one; a sum in its place, or another factor, is not."""
+    evaluation, faults = found(lambda x, y: jnp.mean(jnp.square(x - y)), X, X[::-1] * 2)
+    explained = {(f.primitive, f.fault.description) for f in faults if reasons(evaluation, f)}
+    assert ("sub", "operands swapped") in explained
+    assert ("sub", "sub -> add") not in explained
+
+
 def test_a_row_that_counts_for_nothing_is_explained_and_the_others_are_not() -> None:
     """The last position predicts nothing, whatever is looked up there."""
 

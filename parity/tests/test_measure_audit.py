@@ -224,3 +224,22 @@ def test_wrong_use_is_one_line_and_status_2(
     assert captured.out == ""
     assert captured.err.startswith(f"parity: error: {told}")
     assert captured.err.count("\n") == 1
+
+
+def test_a_constant_of_one_element_is_a_number_too() -> None:
+    """Whatever its shape: hostile inputs lie beside it."""
+
+    def reference(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(torch.isin(x, torch.tensor([3.0], dtype=x.dtype)), 0.0, x)
+
+    def port(x: jax.Array) -> jax.Array:
+        return jax.numpy.where(jax.numpy.isin(x, jax.numpy.array([3.0], x.dtype)), 0.0, x)
+
+    case = parity.Case(
+        name="tiny/chosen",
+        reference=lambda config: reference,
+        port=lambda config, dtype, rngs: port,
+        configs=st.just({}),
+        inputs=lambda config, form: st.fixed_dictionaries({"x": floats((3, 4))}),
+    )
+    assert layer(case).trouble is None

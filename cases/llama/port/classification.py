@@ -76,8 +76,7 @@ class LlamaForSequenceClassification(Pretrained):
             use_cache=use_cache,
             dropout_key=dropout_key,
         )
-        x_BLD = outputs.last_hidden_state
-        logits_BC = self.score(x_BLD[jnp.arange(batch), last_token(input_ids, config.pad_token_id)])
+        logits_BC = self.score(pooled(outputs.last_hidden_state, last_token(input_ids, config.pad_token_id)))
         loss = None if labels is None else sequence_loss(logits_BC, labels, config)
         return ClassifierOutput(loss, logits_BC, outputs.hidden_states, outputs.attentions)
 
@@ -147,13 +146,21 @@ class LlamaForTokenClassification(Pretrained):
         return ClassifierOutput(loss, logits_BLC, outputs.hidden_states, outputs.attentions)
 
 
-def last_token(input_ids: jax.Array | None, pad_token_id: int | None) -> int | jax.Array:
+def last_token(input_ids: jax.Array | None, pad_token_id: int | None) -> jax.Array | None:
     """The position of each row's last token that is not padding [B]; 0 in a row of padding alone.
 
-    The last of all, -1, where padding can't be told: without a `pad_token_id`, or of embeddings. A negative
-    `pad_token_id` is no token's, though the embedding counts it from the end of its table.
+    None where padding can't be told: without a `pad_token_id`, or of embeddings. A negative `pad_token_id` is no
+    token's, though the embedding counts it from the end of its table.
     """
     if input_ids is None or pad_token_id is None:
-        return -1
+        return None
     place_L = jnp.arange(input_ids.shape[1])
     return jnp.max(jnp.where(input_ids != pad_token_id, place_L, 0), axis=-1)
+
+
+def pooled(x_BLD: jax.Array, place_B: jax.Array | None) -> jax.Array:
+    """What stands at one position of each row [B, D]; at the last one where none are given."""
+    if place_B is None:
+        return x_BLD[:, -1]
+    chosen_BD = x_BLD.at[jnp.arange(len(x_BLD)), place_B]
+    return chosen_BD.get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from .cache import Cache
 from .config import LlamaConfig
 from .files import Pretrained
+from .labels import expect, size_of
 from .linear import Linear
 from .loss import causal_lm_loss
 from .model import LlamaModel
@@ -69,6 +70,8 @@ class LlamaForCausalLM(Pretrained):
 
         The other arguments are those of `LlamaModel`.
         """
+        if labels is not None:
+            expect("labels", labels, size_of(input_ids, inputs_embeds))
         outputs = self.model(
             input_ids,
             attention_mask,

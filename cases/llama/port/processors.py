@@ -50,7 +50,7 @@ def keep_top_p(scores_BV: jax.Array, *, top_p: Number, least: int = 1) -> jax.Ar
     ascending_BV, order_BV = jax.lax.sort_key_val(scores_BV, id_BV, is_stable=True)
     total_BV = jnp.cumsum(jax.nn.softmax(ascending_BV, axis=-1), axis=-1)
     high_BV = (total_BV > 1 - top_p) | (jnp.arange(V) >= V - least)
-    kept_BV = jnp.zeros((B, V), bool).at[jnp.arange(B)[:, None], order_BV].set(high_BV)
+    kept_BV = _put(jnp.zeros((B, V), bool), order_BV, high_BV)
     return jnp.where(kept_BV, scores_BV, -jnp.inf)
 
 
@@ -62,11 +62,9 @@ def keep_min_p(scores_BV: jax.Array, *, min_p: Number, least: int = 1) -> jax.Ar
         min_p: from 0 to 1.
         least: how many of the best are kept at the least.
     """
-    probabilities_BV = jax.nn.softmax(scores_BV, axis=-1)
-    best_B1 = jnp.max(probabilities_BV, axis=-1, keepdims=True)
-    _, first = jax.lax.top_k(probabilities_BV, min(least, scores_BV.shape[-1]))
-    row_B1 = jnp.arange(scores_BV.shape[0])[:, None]
-    kept_BV = (probabilities_BV >= min_p * best_B1).at[row_B1, first].set(True)
+    best_B1 = jnp.max(scores_BV, axis=-1, keepdims=True)
+    _, first = jax.lax.top_k(scores_BV, min(least, scores_BV.shape[-1]))
+    kept_BV = _put(jnp.exp(scores_BV - best_B1) >= min_p, first, True)
     return jnp.where(kept_BV, scores_BV, -jnp.inf)
 
 
@@ -81,9 +79,8 @@ def penalise_repetition(
         counted_BL: whether a place holds a token that counts.
         penalty: above 1 makes a token less likely, once, however often it was there.
     """
-    row_B1 = jnp.arange(scores_BV.shape[0])[:, None]
-    ids_BL = jnp.where(counted_BL & (ids_BL >= 0), ids_BL, scores_BV.shape[-1])
-    there_BV = jnp.zeros(scores_BV.shape, bool).at[row_B1, ids_BL].set(True, mode="drop")
+    ids_BL = jnp.where(counted_BL, ids_BL, -1)
+    there_BV = _put(jnp.zeros(scores_BV.shape, bool), ids_BL, True)
     penalised_BV = jnp.where(scores_BV < 0, scores_BV * penalty, scores_BV / penalty)
     return jnp.where(there_BV, penalised_BV, scores_BV)
 
@@ -161,3 +158,9 @@ def process(
     if config.min_p is not None:
         scores_BV = keep_min_p(scores_BV, min_p=numbers.min_p)
     return scores_BV
+
+
+def _put(flags_BV: jax.Array, ids: jax.Array, value: bool | jax.Array) -> jax.Array:
+    """Flags with those at some ids [B, N] of each row set; an id outside the vocabulary is none."""
+    rows = jnp.arange(flags_BV.shape[0])[:, None]
+    return flags_BV.at[rows, ids].set(value, mode="drop", wrap_negative_indices=False)
