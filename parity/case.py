@@ -178,7 +178,7 @@ class Case:
             what is not named is on all devices alike; None where it doesn't fit. `sharded` asks for them.
         pins: examples that run first every time: each was a bug once, or is an edge that must not be left to chance.
         ignores: output of the reference -> why it is not compared.
-        skips: check -> why it does not apply.
+        skips: check -> why it does not apply; also 'audit' -> why no faults are injected at every operation.
         pool: how many configurations a run draws its examples from.
         survivors: what fault injection may leave, though it is a fault: 'file: operation: change', with wildcards ->
             why no example can show it. One that nothing matches any more is a finding.

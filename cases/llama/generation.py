@@ -19,6 +19,7 @@ from parity.draw import padding, tokens
 
 CHOICE = "tokens are chosen where float32 may tie: llama/causal_lm and llama/decode ask how accurate the logits are"
 SKIPS = {
+    "audit": "a token hides what a small fault moves: faults are injected into the layers, and into llama/causal_lm",
     "transfer": "the parameters are those of llama/causal_lm",
     "gradient": "nothing is trained through it",
     "transforms": "llama/decode asks it of every step",

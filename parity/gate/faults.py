@@ -9,6 +9,7 @@ from parity import draw
 from parity.case import Suite
 from parity.gated import Question
 from parity.measure import locating
+from parity.measure.audit import is_audited
 from parity.measure.audited import Audit, Layer
 from parity.registry import Registry
 from parity.session import Workspace
@@ -22,7 +23,7 @@ Progress = Callable[[str], None]
 
 def caught(registry: Registry, suite: Suite, audit: Audit) -> Question:
     """Hold an audit against the port's cases: all of them were audited, and nothing is left without an answer."""
-    names = [case.name for case in registry.bottom_up() if case.port_name == suite.name and "exact" not in case.skips]
+    names = [case.name for case in registry.bottom_up() if case.port_name == suite.name and is_audited(case)]
     own = [layer for layer in audit.layers if layer.case in names]
     missing = [name for name in names if name not in {layer.case for layer in own}]
     shut = [f"{', '.join(missing)}: no faults were injected: parity audit {suite.name}"] if missing else []
@@ -37,9 +38,16 @@ def caught(registry: Registry, suite: Suite, audit: Audit) -> Question:
         said=f"{total.caught} of {total.injected} caught, {total.count('equivalent')} equivalent, "
         f"{total.count('explained')} explained; {score} without the equivalent; seed {audit.seed}",
         why_not=tuple(shut) if total.injected or shut else ("no fault was injected anywhere",),
-        notes=tuple(_explained(own)),
+        notes=(*_explained(own), *_left_out(registry, suite)),
         seconds=round(total.seconds, 1),
     )
+
+
+def _left_out(registry: Registry, suite: Suite) -> Iterator[str]:
+    """The cases that say why no faults are injected into them."""
+    for case in registry.bottom_up():
+        if case.port_name == suite.name and "audit" in case.skips:
+            yield f"{case.name}: no faults are injected: {case.skips['audit']}"
 
 
 def _explained(layers: Sequence[Layer]) -> Iterator[str]:

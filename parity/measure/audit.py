@@ -30,12 +30,17 @@ class Hooks:
 def select(workspace: Workspace, names: Sequence[str]) -> tuple[Case, ...]:
     """The cases to audit, bottom-up; raises BadInput where there are none, or a file is broken."""
     registry = workspace.registry
-    cases = tuple(case for case in registry.select(names) if "exact" not in case.skips)
+    cases = tuple(case for case in registry.select(names) if is_audited(case))
     if registry.broken:
         raise BadInput("; ".join(map(str, registry.broken)))
     if not cases:
         raise BadInput("nothing was selected: no case of these has an exact check")
     return cases
+
+
+def is_audited(case: Case) -> bool:
+    """Whether faults are injected: into a case with an exact check that does not say why not."""
+    return not {"exact", "audit"} & {*case.skips}
 
 
 def run(

@@ -15,6 +15,7 @@ from parity.gate.checks import checks, declared
 from parity.gate.coverage import coverage
 from parity.gate.faults import caught, located
 from parity.measure import locating
+from parity.measure.audit import select
 from parity.measure.audited import Survivor
 from parity.session import Workspace
 from parity.tests import gain
@@ -161,6 +162,14 @@ def test_injected_fault_that_survives(change: dict[str, Any], told: str) -> None
     """Or is not accounted for; a clean audit lets through."""
     assert caught(registry(), SUITE, audit()).answer == "yes"
     assert caught(registry(), SUITE, audit(**change)).why_not == (told,)
+
+
+def test_case_that_says_why_it_is_not_audited() -> None:
+    """Nothing is missing where an audit leaves it out, and the reason is told."""
+    left_out = gain.registry(gain.case(), gain.case(name="toy/chosen", skips={"audit": "it says little"}))
+    found = caught(left_out, SUITE, audit())
+    assert (found.answer, found.notes) == ("yes", ("toy/chosen: no faults are injected: it says little",))
+    assert [case.name for case in select(Workspace(left_out, gain.tolerances()), ["toy"])] == ["toy/gain"]
 
 
 def test_fault_that_locate_does_not_find(monkeypatch: pytest.MonkeyPatch) -> None:
