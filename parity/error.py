@@ -125,6 +125,7 @@ def measure(
             continue
         y, r, p = _comparable(exact[name], theirs, port[name])
         stray = np.abs(spread[name]) if spread is not None else np.zeros_like(y)
+        stray = np.where(np.isfinite(stray), stray, 0.0)  # where the truth is no number, nothing strays from it
         e_r, e_p = np.abs(r - y), np.abs(p - y)
         floor = FLOOR * _unit_roundoff(theirs.dtype)
         ratio = max(

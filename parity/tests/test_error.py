@@ -169,6 +169,12 @@ def test_floor_under_a_lucky_reference(dtype: Any, unit: float) -> None:
     assert measure(one([1.0, 1.0], dtype), port, exact=exact).measures["ratio"] == pytest.approx(16 / FLOOR)
 
 
+def test_what_is_no_number_has_no_spread() -> None:
+    """A loss of nothing is NaN on both sides and under random rounding; it is not infinitely far apart for it."""
+    nothing = one([np.nan])
+    assert measure(nothing, nothing, exact=nothing, spread=nothing).measures == {"ratio": 0.0, "rtol": 0.0}
+
+
 def test_spread_counts_as_the_references_error() -> None:
     """Where the reference's program strays from exact, its luck in one example does not count against the port."""
     exact, reference, port = one([1.0, 1.0]), one([1.0, 1.0], np.float32), one([1.0 + 2**-12] * 2, np.float32)
