@@ -23,11 +23,18 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothi
 
 
 def started(root: Path, *options: str) -> subprocess.Popen[str]:
-    """`parity check` in a process of its own, which is not forked from one that has started JAX."""
+    """`parity check` in a process of its own, which is not forked from one that has started JAX.
+
+    It heeds Ctrl-C also where the tests run in a shell's background, which ignores it.
+    """
     command = [sys.executable, "-c", MAIN, "check", "--examples", "6", *options]
     place = {**os.environ, "PARITY_CACHE": str(root / "cache")}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=root, env=place, text=True, stdout=pipe, stderr=pipe, start_new_session=True)
+    kinds: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": _heed_interrupts}
+    return subprocess.Popen(command, cwd=root, env=place, text=True, start_new_session=True, **kinds)
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def checked(root: Path, *options: str) -> tuple[int, dict[str, Any]]:
