@@ -182,7 +182,9 @@ decode = parity.Case(
     options={"scan": partial(build, scan=True)},
     pool=6,
     skips={
-        "gradient": "nobody learns through a cache; the reference writes its fixed one in place, and has no gradient"
+        "audit": "what is the cache's own is mostly slots that nothing reads and starts that are clamped: see the faults",
+        "rounded:float16": "the casts are those of rounded:bfloat16",
+        "gradient": "nobody learns through a cache; the reference writes its fixed one in place, and has no gradient",
     },
     faults={
         "written_one_late": parity.edit(written, ("new_BKLH, filled,", "new_BKLH, filled + 1,")),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from parity.case import Suite
 from parity.gate.moving import Bench
 from parity.gated import BAD, Field, FieldVerdict, Question
-from parity.reference import one_thread
+from parity.reference import one_thread, quiet
 from parity.session import Workspace
 
 ASKS = "does every field that moves the reference's output move the port's equally, or is it refused?"
@@ -18,7 +18,7 @@ def fields(
 ) -> tuple[Question, tuple[Field, ...]]:
     """Change every field of the whole model's configuration, one at a time, and run both sides in exact arithmetic."""
     started = time.monotonic()
-    with one_thread():
+    with one_thread(), quiet():
         bench = Bench(workspace, workspace.registry[suite.whole], seed)
         found: list[Field] = []
         for option in bench.options:

@@ -18,7 +18,7 @@ from parity.locating.culprit import explain
 from parity.locating.injected import injected
 from parity.locating.walk import Alone, Progress, Setting, alone, bridged, culprits, inside, together
 from parity.port import cache
-from parity.reference import one_thread
+from parity.reference import one_thread, quiet
 from parity.session import Workspace
 
 DTYPES = ("float64", "float32", "bfloat16", "float16", "rounded:bfloat16", "rounded:float16")
@@ -57,7 +57,7 @@ def locate_drawn(
     port, case = whole_of(workspace, name)
     check_dtype(dtype, backward=backward)
     tolerances, root = workspace.tolerances.beyond(), workspace.registry.root
-    with cache.persistent(), one_thread():
+    with cache.persistent(), one_thread(), quiet():
         asked = [example] if example else list(drawn.examples(case, seed=seed, count=count))
         for number, each in enumerate(asked, 1):
             setting = drawn.setting(workspace.registry, tolerances, case, each, dtype=dtype)

@@ -13,7 +13,7 @@ from parity.measure.audited import Audit, Layer, Survivor
 from parity.measure.examples import places_of
 from parity.measure.proof import explanation, means
 from parity.measure.survey import Standing, Unsound, survey
-from parity.reference import one_thread
+from parity.reference import one_thread, quiet
 from parity.run import Runner, crash
 from parity.session import Workspace
 
@@ -60,7 +60,7 @@ def run(
     layers: list[Layer] = []
     interrupted = False
     try:
-        with one_thread():
+        with one_thread(), quiet():
             known: dict[str, Collection[Place]] = {}
             for case in cases:
                 hooks.on_start(case)

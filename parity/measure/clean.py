@@ -11,7 +11,7 @@ from parity.checks.finding import Check, Finding, Run
 from parity.checks.subject import Subject
 from parity.errors import StaleEdit
 from parity.measure.bounds import least
-from parity.reference import one_thread
+from parity.reference import one_thread, quiet
 from parity.results import Limit, Model, Result
 from parity.run import CHECKS, Runner, Settings, replay_command
 from parity.search import search
@@ -55,7 +55,7 @@ def measure(
         hooks: told of every check and seed.
     """
     records = [_Record(case, CHECKS[name], _values(workspace.tolerances, name)) for name in checks_of(case)]
-    with one_thread():
+    with one_thread(), quiet():
         for number, seed in enumerate(seeds):
             runner = Runner(workspace.registry, Tolerances({}, {}), Settings(examples, seed))
             subject = runner.subject(case)
