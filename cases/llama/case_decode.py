@@ -182,7 +182,7 @@ decode = parity.Case(
     options={"scan": partial(build, scan=True)},
     pool=6,
     skips={
-        "audit": "what is the cache's own is mostly slots that nothing reads and starts that are clamped: see the faults",
+        "audit": "the cache is mostly slots that nothing reads and starts that are clamped: see the faults",
         "rounded:float16": "the casts are those of rounded:bfloat16",
         "gradient": "nobody learns through a cache; the reference writes its fixed one in place, and has no gradient",
     },
