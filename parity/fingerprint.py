@@ -48,15 +48,18 @@ def _files(registry: Registry, case: Case) -> Iterator[tuple[Path, str]]:
             waiting += [place.with_suffix(".py"), place / "__init__.py"]
 
 
-def _imports(text: str, module: str) -> Iterator[str]:
+@functools.lru_cache(maxsize=256)  # a port's cases import the same files, and parsing them takes 0.1 s a case
+def _imports(text: str, module: str) -> tuple[str, ...]:
     """The absolute names of modules that a source imports, and of what may be modules among the names it takes."""
     package = module.removesuffix(".__init__") if module.endswith(".__init__") else module.rpartition(".")[0]
+    names: list[str] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = importlib.util.resolve_name(f"{'.' * node.level}{node.module or ''}", package)
-            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
+            names += (base, *(f"{base}.{alias.name}" for alias in node.names))
+    return tuple(names)
 
 
 def _reference_sources(case: Case) -> dict[str, str]:

@@ -57,7 +57,7 @@ class Runs:
 
     def root(self, folder: Path) -> Root | None:
         """A root's cases, loaded once; raises BadInput the first time, is None for one told as broken."""
-        from parity import session
+        from parity import garbage, session
         from parity.port import cache
         from parity.run import Runner
 
@@ -67,6 +67,7 @@ class Runs:
             made = session.settings(examples=self.examples, seed=self.seed)
             if not self.parts:
                 self.stack.enter_context(cache.persistent())
+                self.stack.enter_context(garbage.seldom())
             self.parts.update(session.parts(workspace.registry))
             self.roots[folder] = Root(workspace, Runner(workspace.registry, workspace.tolerances, made))
         root = self.roots[folder]

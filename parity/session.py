@@ -2,14 +2,13 @@
 
 import contextlib
 import dataclasses
-import gc
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity import garbage, tolerance
 from parity import registry as registries
-from parity import tolerance
 from parity.case import Case
 from parity.environment import describe
 from parity.errors import BadInput
@@ -80,26 +79,10 @@ def check(
 def load(start: Path | None = None) -> Workspace:
     """Find the root at or above `start`, load its case files, read its tolerances; raises BadInput."""
     root = registries.find_root(start)
-    with _without_collecting():
+    with garbage.off_and_frozen():
         registry = registries.discover(root)
     ports = {broken.path.split("/")[-2] for broken in registry.broken}
     return Workspace(registry, tolerance.read(root, registry.cases, ports))
-
-
-@contextlib.contextmanager
-def _without_collecting() -> Iterator[None]:
-    """No garbage is looked for while modules load: of 6 s that they take, 1 s would be that.
-
-    What was loaded stays, so it is not looked through again and again afterwards either.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if collecting:
-            gc.enable()
 
 
 def settings(*, examples: int = 50, seed: int = 0, time_limit: float | None = None) -> "Settings":
@@ -147,6 +130,7 @@ def run(
     interrupted, sung = False, None
     try:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(garbage.seldom())
             several = (
                 min(jobs, len({case.name for case, _ in selection.pairs})) > 1 and not stop_first and workers.possible()
             )

@@ -14,6 +14,7 @@ from typing import Any
 from parity.case import Case
 from parity.errors import BadInput
 from parity.port import cache
+from parity.registry import Registry
 from parity.results import Result
 from parity.run import Runner
 from parity.selection import Pairs
@@ -64,8 +65,9 @@ def cores() -> int:
 def running(runner: Runner, pairs: Pairs, *, jobs: int) -> Iterator[Iterator[Event]]:
     """What happens while so many workers run these checks, the checks of one case all in one of them.
 
-    The last cases are the first to be taken, since what is made of others takes longest. A worker that dies leaves
-    an error for the check it was at, and the rest of its case to another.
+    A case made of the most others takes longest and is the first to be taken, so that none is left at the end that all
+    but one worker wait for. A worker that dies leaves an error for the check it was at, and the rest of its case to
+    another.
 
     Args:
         runner: a copy of it runs in each worker.
@@ -75,7 +77,7 @@ def running(runner: Runner, pairs: Pairs, *, jobs: int) -> Iterator[Iterator[Eve
     Raises:
         BadInput: a worker met one.
     """
-    tasks = _tasks(pairs)
+    tasks = _tasks(runner.registry, pairs)
     crew = [_start(runner, number) for number in range(min(jobs, len(tasks)))]
     try:
         yield _events(crew, tasks, lambda number: _start(runner, number))
@@ -95,11 +97,17 @@ class _Worker:
     left: deque[tuple[Case, str]] = dataclasses.field(default_factory=deque[tuple[Case, str]])
 
 
-def _tasks(pairs: Pairs) -> deque[list[tuple[Case, str]]]:
+def _tasks(registry: Registry, pairs: Pairs) -> deque[list[tuple[Case, str]]]:
     by_case: dict[str, list[tuple[Case, str]]] = {}
     for case, check in pairs:
         by_case.setdefault(case.name, []).append((case, check))
-    return deque(list(by_case.values())[::-1])
+
+    def within(name: str) -> set[str]:
+        """The case and everything that it is made of, at any depth."""
+        parts = registry.cases[name].parts.values() if name in registry.cases else ()
+        return {name}.union(*(within(part) for part in parts))
+
+    return deque(sorted(by_case.values(), key=lambda task: (len(within(task[0][0].name)), len(task)), reverse=True))
 
 
 def _events(

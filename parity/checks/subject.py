@@ -22,6 +22,7 @@ from parity.weights import Plan, plan
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
+NOTED = "float64"  # what code builds a port is noted in this dtype, which every case is built in, and counts for all
 
 
 class Subject:
@@ -87,19 +88,24 @@ class Subject:
     def port(self, config: Json, dtype: str) -> Port:
         """The abstract port for one configuration and dtype."""
         key = ("port", dtype, key_of(config))
-        return keep(self._port, key, lambda: self._untouched(key) or build_port(self.case, config, dtype=dtype))
+        note = dtype == NOTED and self.variant is None
+        return keep(
+            self._port, key, lambda: self._untouched(key) or build_port(self.case, config, dtype=dtype, note=note)
+        )
 
-    def _untouched(self, key: Any) -> Port | None:
+    def _untouched(self, key: tuple[str, str, str]) -> Port | None:
         """The clean port, if it is there and nothing that this variant changes was run to build it.
 
         What it runs when it is called is changed then all the same, since an edit exchanges the code of functions.
         """
-        built: Port | None = self._clean._port.get(key) if self._clean else None
+        known: OrderedDict[Any, Any] = self._clean._port if self._clean else OrderedDict()
+        built: Port | None = known.get(key)
         if built is None or self.variant is None or self.variant.patch is None:
             return built
-        if built.ran is None or not self.variant.touches:
+        noted: Port | None = known.get((key[0], NOTED, key[2]))
+        if noted is None or noted.ran is None or not self.variant.touches:
             return None
-        return built if built.ran.isdisjoint(self.variant.touches) else None
+        return built if noted.ran.isdisjoint(self.variant.touches) else None
 
     def parameters(self, example: Example, dtype: str = "float32") -> dict[str, npt.NDArray[np.float32]]:
         """The example's parameters by reference name, float32 numbers whatever dtype the module was built in."""

@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
-from types import CodeType, FrameType
+from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from flax import nnx
 from parity.case import Case, Json
 from parity.errors import ParityError
 from parity.ideal.jax_wide import wide
+from parity.port.making import noted, undrawn
 from parity.weights import Leaf
 
 
@@ -25,7 +26,7 @@ class Port:
         dtype: 'float32', 'bfloat16', 'float16', 'float64' (exact) or 'rounded:bfloat16' (its float32 is float64).
         leaves: parameter path -> shape and dtype, in the order that `bind` takes them.
         bind: parameters in that order -> a fresh module (or the plain function), to call with inputs by name.
-        ran: the code of every function that building it ran; None where that was not noted, under a profiler.
+        ran: the code of every function that building it ran; None where that was not noted.
     """
 
     dtype: str
@@ -38,11 +39,11 @@ class Port:
         return self.bind(parameters)(**inputs)
 
 
-def build(case: Case, config: Json, *, dtype: str) -> Port:
-    """Build the case's port for a configuration with parameters and compute in `dtype`."""
+def build(case: Case, config: Json, *, dtype: str, note: bool = False) -> Port:
+    """Build the case's port for a configuration with parameters and compute in `dtype`; `note` what code that runs."""
     working = dtype.removeprefix("rounded:")
     with jax.enable_x64(dtype == "float64") if working == dtype else wide():
-        return of(lambda: case.port(config, jnp.dtype(working), rngs()), dtype=dtype, subject=case.name)
+        return of(lambda: case.port(config, jnp.dtype(working), rngs()), dtype=dtype, subject=case.name, note=note)
 
 
 class _Still(nnx.RngStream):
@@ -64,24 +65,26 @@ def rngs() -> nnx.Rngs:
     return streams
 
 
-def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:
+def of(make: Callable[[], Any], *, dtype: str, subject: str, note: bool = False) -> Port:
     """A port from whatever `make` returns: an nnx module, or a plain function without parameters."""
-    functions: list[Any] = []
-    ran: set[CodeType] | None = None if sys.getprofile() else set()
+    made: list[Any] = []  # the structure of a module, or a function: neither goes through an abstract evaluation
+    ran: set[CodeType] = set()
+    note = note and not sys.getprofile()
 
-    def made() -> Any:
-        with _noted(ran):
+    def states() -> Any:
+        with undrawn(), noted(ran) if note else contextlib.nullcontext():
             built = make()
-        if isinstance(built, nnx.Module):
-            return built
-        functions.append(built)
-        return None
+        if not isinstance(built, nnx.Module):
+            made.append(built)
+            return None
+        graph, *states = nnx.split(built, nnx.Param, ...)
+        made.append(graph)
+        return states
 
-    module = nnx.eval_shape(made)
-    if functions:
-        function = functions[0]
-        return Port(dtype, {}, lambda parameters: function, _frozen(ran))
-    graph, parameters, rest = nnx.split(module, nnx.Param, ...)
+    found = jax.eval_shape(states)
+    if found is None:
+        return Port(dtype, {}, lambda parameters: made[0], frozenset(ran) if note else None)
+    graph, (parameters, rest) = made[0], found
     others = _others(rest, subject)
     flat = {_path(path): variable for path, variable in nnx.to_flat_state(parameters)}
     shapes = {path: variable.get_value() for path, variable in flat.items()}
@@ -91,30 +94,7 @@ def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:
         return nnx.merge(graph, jax.tree.unflatten(structure, leaves), others)
 
     leaves = {path: Leaf(tuple(x.shape), str(x.dtype)) for path, x in shapes.items()}
-    return Port(dtype, leaves, bind, _frozen(ran))
-
-
-@contextlib.contextmanager
-def _noted(ran: set[CodeType] | None) -> Generator[None]:
-    """Note the code of every Python function that is called."""
-
-    def note(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call":
-            seen.add(frame.f_code)
-
-    if ran is None:
-        yield
-        return
-    seen = ran
-    sys.setprofile(note)
-    try:
-        yield
-    finally:
-        sys.setprofile(None)
-
-
-def _frozen(ran: set[CodeType] | None) -> frozenset[CodeType] | None:
-    return None if ran is None else frozenset(ran)
+    return Port(dtype, leaves, bind, frozenset(ran) if note else None)
 
 
 def _others(state: Any, subject: str) -> Any:
