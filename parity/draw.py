@@ -115,9 +115,10 @@ def some(case: Case, setup: tuple[Json, Json], *, number: int, seed: int) -> lis
     Several are one draw, since Hypothesis takes 0.3 ms for a draw, whatever is in it.
     """
     found: list[Example] = []
-    several = st.lists(examples(case, [setup]), min_size=TOGETHER, max_size=TOGETHER)
-    run(several, found.extend, examples=1 + math.ceil((number - 1) / TOGETHER), seed=seed)
-    return found[TOGETHER - 1 :][:number]  # the first draw is the simplest example, over and over
+    together = min(number, TOGETHER)
+    several = st.lists(examples(case, [setup]), min_size=together, max_size=together)
+    run(several, found.extend, examples=1 + math.ceil((number - 1) / together), seed=seed)
+    return found[together - 1 :][:number]  # the first draw is the simplest example, over and over
 
 
 def pool(case: Case, *, seed: int) -> tuple[tuple[Json, Json], ...]:

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from types import CodeType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from parity import draw, values
 from parity.case import Case, Example, Json, Variant
 from parity.checks.kept import KeptOutputs, Outputs, keep
 from parity.ideal.rounding import Rounding
-from parity.port import Followed, Port, Traced, apart, compiled, form, traced
+from parity.port import Followed, Port, Traced, apart, compiled, form, ran, traced
 from parity.port import build as build_port
 from parity.reference import Reference, jittered, parameters
 from parity.reference import build as build_reference
@@ -22,7 +23,7 @@ from parity.weights import Plan, plan
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
-NOTED = "float64"  # what code builds a port is noted in this dtype, which every case is built in, and counts for all
+NOTED = "float64"  # what code building a port runs is seen in this dtype, and counts for all
 
 
 class Subject:
@@ -52,6 +53,8 @@ class Subject:
         if not self.variant or not self.variant.patch:
             yield
             return
+        if self._clean and self.variant.touches:
+            self._clean._note()
         with self.variant.patch(), apart():
             yield
 
@@ -88,10 +91,7 @@ class Subject:
     def port(self, config: Json, dtype: str) -> Port:
         """The abstract port for one configuration and dtype."""
         key = ("port", dtype, key_of(config))
-        note = dtype == NOTED and self.variant is None
-        return keep(
-            self._port, key, lambda: self._untouched(key) or build_port(self.case, config, dtype=dtype, note=note)
-        )
+        return keep(self._port, key, lambda: self._untouched(key) or build_port(self.case, config, dtype=dtype))
 
     def _untouched(self, key: tuple[str, str, str]) -> Port | None:
         """The clean port, if it is there and nothing that this variant changes was run to build it.
@@ -102,10 +102,15 @@ class Subject:
         built: Port | None = known.get(key)
         if built is None or self.variant is None or self.variant.patch is None:
             return built
-        noted: Port | None = known.get((key[0], NOTED, key[2]))
-        if noted is None or noted.ran is None or not self.variant.touches:
-            return None
-        return built if noted.ran.isdisjoint(self.variant.touches) else None
+        code: frozenset[CodeType] | None = known.get(("ran", key[2]))
+        return built if self.variant.touches and code and code.isdisjoint(self.variant.touches) else None
+
+    def _note(self) -> None:
+        """See what code building the port runs, for every configuration that it was built for."""
+        for kind, dtype, *rest in list(self._port):
+            if (kind, dtype) == ("port", NOTED):
+                config = json.loads(rest[0])
+                keep(self._port, ("ran", rest[0]), lambda config=config: ran(self.case, config, dtype=NOTED))
 
     def parameters(self, example: Example, dtype: str = "float32") -> dict[str, npt.NDArray[np.float32]]:
         """The example's parameters by reference name, float32 numbers whatever dtype the module was built in."""

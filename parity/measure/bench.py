@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from parity import draw, values
+from parity import draw, garbage, values
 from parity.case import Case, Example, Json
 from parity.checks.subject import Subject
 from parity.environment import describe
@@ -115,7 +115,7 @@ def bench(
 
 def _row(workspace: Workspace, case: Case, stream: str, groups: Callable[[], list[list[Example]]], later: int) -> Row:
     clock = _Clock()
-    with one_thread():
+    with one_thread(), garbage.seldom():  # as in a run
         start = time.perf_counter()
         drawn = groups()
         subject = Subject(workspace.registry, case)

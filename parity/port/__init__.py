@@ -4,6 +4,7 @@ from parity.port import given as given
 from parity.port.apart import apart as apart
 from parity.port.build import Port as Port
 from parity.port.build import build as build
+from parity.port.build import ran as ran
 from parity.port.effects import effects as effects
 from parity.port.gradient import Pullback as Pullback
 from parity.port.gradient import compiled_pullback as compiled_pullback

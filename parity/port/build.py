@@ -1,11 +1,13 @@
 """A port's module built abstractly: shapes and structure only, no initialiser runs and nothing is compiled."""
 
 import contextlib
+import cProfile
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from types import CodeType
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,7 @@ from flax import nnx
 from parity.case import Case, Json
 from parity.errors import ParityError
 from parity.ideal.jax_wide import wide
-from parity.port.making import noted, undrawn
+from parity.port.apart import apart
 from parity.weights import Leaf
 
 
@@ -26,24 +28,37 @@ class Port:
         dtype: 'float32', 'bfloat16', 'float16', 'float64' (exact) or 'rounded:bfloat16' (its float32 is float64).
         leaves: parameter path -> shape and dtype, in the order that `bind` takes them.
         bind: parameters in that order -> a fresh module (or the plain function), to call with inputs by name.
-        ran: the code of every function that building it ran; None where that was not noted.
     """
 
     dtype: str
     leaves: Mapping[str, Leaf]
     bind: Callable[[Sequence[Any]], Callable[..., Any]]
-    ran: frozenset[CodeType] | None = None
 
     def call(self, parameters: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
         """Outputs of one call. Pure: safe to trace, jit and differentiate."""
         return self.bind(parameters)(**inputs)
 
 
-def build(case: Case, config: Json, *, dtype: str, note: bool = False) -> Port:
-    """Build the case's port for a configuration with parameters and compute in `dtype`; `note` what code that runs."""
+def build(case: Case, config: Json, *, dtype: str) -> Port:
+    """Build the case's port for a configuration with parameters and compute in `dtype`."""
     working = dtype.removeprefix("rounded:")
     with jax.enable_x64(dtype == "float64") if working == dtype else wide():
-        return of(lambda: case.port(config, jnp.dtype(working), rngs()), dtype=dtype, subject=case.name, note=note)
+        return of(lambda: case.port(config, jnp.dtype(working), rngs()), dtype=dtype, subject=case.name)
+
+
+def ran(case: Case, config: Json, *, dtype: str) -> frozenset[CodeType] | None:
+    """The code of every Python function that building the port runs; None under a profiler: there can be but one."""
+    if sys.getprofile():
+        return None
+    profile = cProfile.Profile(subcalls=False, builtins=False)
+    with apart():
+        profile.enable()
+        try:
+            build(case, config, dtype=dtype)
+        finally:
+            profile.disable()
+    entries: list[Any] = profile.getstats()
+    return frozenset(entry.code for entry in entries if isinstance(entry.code, CodeType))
 
 
 class _Still(nnx.RngStream):
@@ -65,14 +80,12 @@ def rngs() -> nnx.Rngs:
     return streams
 
 
-def of(make: Callable[[], Any], *, dtype: str, subject: str, note: bool = False) -> Port:
+def of(make: Callable[[], Any], *, dtype: str, subject: str) -> Port:
     """A port from whatever `make` returns: an nnx module, or a plain function without parameters."""
     made: list[Any] = []  # the structure of a module, or a function: neither goes through an abstract evaluation
-    ran: set[CodeType] = set()
-    note = note and not sys.getprofile()
 
     def states() -> Any:
-        with undrawn(), noted(ran) if note else contextlib.nullcontext():
+        with _undrawn():
             built = make()
         if not isinstance(built, nnx.Module):
             made.append(built)
@@ -83,7 +96,7 @@ def of(make: Callable[[], Any], *, dtype: str, subject: str, note: bool = False)
 
     found = jax.eval_shape(states)
     if found is None:
-        return Port(dtype, {}, lambda parameters: made[0], frozenset(ran) if note else None)
+        return Port(dtype, {}, lambda parameters: made[0])
     graph, (parameters, rest) = made[0], found
     others = _others(rest, subject)
     flat = {_path(path): variable for path, variable in nnx.to_flat_state(parameters)}
@@ -94,7 +107,28 @@ def of(make: Callable[[], Any], *, dtype: str, subject: str, note: bool = False)
         return nnx.merge(graph, jax.tree.unflatten(structure, leaves), others)
 
     leaves = {path: Leaf(tuple(x.shape), str(x.dtype)) for path, x in shapes.items()}
-    return Port(dtype, leaves, bind, frozenset(ran) if note else None)
+    return Port(dtype, leaves, bind)
+
+
+@contextlib.contextmanager
+def _undrawn() -> Generator[None]:
+    """Let initialisers draw zeros: traced, normal distributions are half of the time that making a module takes."""
+    space = jax.nn.initializers.normal.__globals__["random"]  # where JAX's initialisers look them up
+    with contextlib.ExitStack() as stack:
+        for name, function in _DRAWS.items():
+            stack.enter_context(mock.patch.object(space, name, function))
+        yield
+
+
+def _zeros(key: Any, shape: Sequence[int] = (), dtype: Any = None, *_: Any, **__: Any) -> jax.Array:
+    return jnp.zeros(shape, dtype)
+
+
+def _zeros_within(key: Any, low: Any, high: Any, shape: Any = None, dtype: Any = None, **_: Any) -> jax.Array:
+    return jnp.zeros(jnp.broadcast_shapes(jnp.shape(low), jnp.shape(high)) if shape is None else shape, dtype)
+
+
+_DRAWS = {"normal": _zeros, "uniform": _zeros, "truncated_normal": _zeros_within}
 
 
 def _others(state: Any, subject: str) -> Any:
