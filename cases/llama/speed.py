@@ -215,7 +215,7 @@ WORKLOADS: Mapping[str, parity.Workload] = {
         port=training, references=_both(reference_training), tokens=TRAINED[0] * TRAINED[1]
     ),
     **{
-        f"step of {layers} layers, {'a loop' if scan else 'unrolled'}": parity.Workload(
+        f"{layers} layers, {'a loop' if scan else 'unrolled'}": parity.Workload(
             port=partial(decoding, 1, layers, scan=scan)
         )
         for scan in (False, True)

@@ -12,7 +12,7 @@ from parity.report.terminal import console_of, print_as_is, text_of
 def render(speed: Speed, *, color: bool = False) -> str:
     """Milliseconds a job of both sides, tokens a second, the factor, and the share of the memory's bandwidth."""
     console = console_of(color)
-    table = table_of("job", "port ms", "ref ms", "by", "factor", "tokens/s", "of memory", "first s", left=1)
+    table = table_of("job", "port", "ref", "by", "times", "tok/s", "memory", "first", left=1)
     for row in speed.rows:
         reference, factor, share = row.reference, row.factor, speed.share(row)
         table.add_row(
@@ -29,8 +29,9 @@ def render(speed: Speed, *, color: bool = False) -> str:
     print_as_is(console)
     place = speed.environment
     for line in (
-        "factor: how many times as fast as the fastest reference; first: the port's first call, compilation included.",
-        f"memory: {speed.bandwidth / 1e9:.1f} GB/s, read by all threads in this run.",
+        "port, ref: milliseconds a job. times: how many times as fast as the fastest",
+        "reference, which is named. first: seconds of the port's first call, with what it",
+        f"compiles. memory: the share of {speed.bandwidth / 1e9:.1f} GB/s, which all threads read here.",
         f"torch {place['torch']}, jax {place['jax']}, flax {place['flax']}, {place['cpus']} cores.",
     ):
         print_as_is(console, Text(line, style="dim"))

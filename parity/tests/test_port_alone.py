@@ -42,14 +42,16 @@ print(json.dumps({
 READ = """\
 import json, sys
 import jax.numpy as jnp
-from shipped import LlamaForCausalLM
+from shipped import LlamaForCausalLM, generate
 
 folder, back = sys.argv[1:]
 loaded = LlamaForCausalLM.from_pretrained(folder)
 loaded.save_pretrained(back, like=folder, max_shard_size="20KB")
 again = LlamaForCausalLM.from_pretrained(back)
+tokens = jnp.arange(14).reshape(2, 7)
 print(json.dumps({
-    "logits": again(jnp.arange(14).reshape(2, 7)).logits.tolist(),
+    "logits": again(tokens).logits.tolist(),
+    "texts": generate(again, tokens, jnp.ones_like(tokens), max_new_tokens=9).sequences.tolist(),
     "imported": [name for name in ("torch", "parity", "transformers", "safetensors") if name in sys.modules],
 }))
 """
@@ -105,7 +107,7 @@ def test_the_port_runs_without_torch_parity_and_transformers(alone: Path) -> Non
 
 
 def test_a_folder_is_read_and_written_without_torch(alone: Path, tmp_path: Path) -> None:
-    """One that transformers saved, read, saved in shards and read again: the logits are those of transformers."""
+    """One that transformers saved, read, saved in shards and read again: logits and texts are those of transformers."""
     saved = tiny.save(tmp_path / "saved")
     command = [alone, "-I", "-c", READ, str(saved), str(tmp_path / "back")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=alone.parent)
@@ -113,5 +115,8 @@ def test_a_folder_is_read_and_written_without_torch(alone: Path, tmp_path: Path)
     said: dict[str, Any] = json.loads(done.stdout)
     assert said["imported"] == []
     theirs: Any = transformers.LlamaForCausalLM
-    expected = theirs.from_pretrained(saved)(torch.arange(14).reshape(2, 7)).logits.detach().numpy()
+    model, tokens = theirs.from_pretrained(saved), torch.arange(14).reshape(2, 7)
+    expected = model(tokens).logits.detach().numpy()
+    texts = model.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=9, do_sample=False)
+    assert said["texts"] == texts.tolist()
     np.testing.assert_allclose(said["logits"], expected, atol=1e-5 * np.abs(expected).max())
