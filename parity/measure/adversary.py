@@ -3,7 +3,6 @@
 # Values are whatever arrays the program holds, so they have no static type.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,7 +35,7 @@ class Trials:
     def __init__(self, observed: Evaluation, *, seed: int) -> None:
         self.observed = observed
         self._seed = seed
-        self._made: dict[tuple[Any, ...], list[Evaluation]] = {}
+        self._made: dict[tuple[Any, ...], tuple[list[Evaluation], Iterator[dict[int, Any]]]] = {}
 
     def uphold(self, claim: Claim, injected: Injected) -> bool:
         """See `holds`."""
@@ -48,9 +47,9 @@ class Trials:
     def _hostile(self, claim: Claim, slots: Sequence[int]) -> Iterator[Evaluation]:
         """Made one by one: most claims that fail do so at the first."""
         last, filled = max(claim.ends), not claim.shifted  # a sum has no thresholds
-        made = self._made.setdefault((*slots, last, filled), [])
+        made, left = self._made.setdefault((*slots, last, filled), ([], self._values(slots, filled=filled)))
         yield from made
-        for values in itertools.islice(self._values(slots, filled=filled), len(made), None):
+        for values in left:
             made.append(self.observed.replaced(values, until=last))
             yield made[-1]
 
