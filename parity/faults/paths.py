@@ -59,6 +59,17 @@ def reach(
     return Reach(tuple(passed), tuple(ends)) if dirty.isdisjoint(program.flat.outputs) and ends else None
 
 
+def downstream(program: Unfolded, start: int) -> tuple[int, ...]:
+    """Every line that a change of one line's results comes to, that line first."""
+    dirty, passed = set(program.lines[start].outputs), [start]
+    for index in range(start + 1, len(program.lines)):
+        line = program.lines[index]
+        if not dirty.isdisjoint(line.inputs):
+            passed.append(index)
+            dirty.update(line.outputs)
+    return tuple(passed)
+
+
 def free(program: Unfolded) -> set[int]:
     """The slots that depend on an input of the program."""
     found = set(program.flat.inputs)
@@ -68,16 +79,20 @@ def free(program: Unfolded) -> set[int]:
     return found
 
 
-def roots(program: Unfolded, slots: Iterable[int]) -> set[int]:
-    """What slots are computed from, element by element: the nearest slots above them that are no such function."""
+def roots(program: Unfolded, slots: Iterable[int], *, through: Collection[str] = CARRIERS) -> set[int]:
+    """What slots are computed from, element by element: the nearest slots above them that are no such function.
+
+    `through` are the operations that count as such functions.
+    """
     maker = {slot: line for line in program.lines for slot in line.outputs}
-    inputs_matter, found, left = free(program), set[int](), list(slots)
+    inputs_matter, found, left, met = free(program), set[int](), list(slots), set[int]()
     while left:
         slot = left.pop()
-        if slot not in inputs_matter:
+        if slot not in inputs_matter or slot in met:
             continue
+        met.add(slot)
         line = maker.get(slot)
-        if line is None or line.name not in CARRIERS:
+        if line is None or line.name not in through:
             found.add(slot)
         else:
             left.extend(line.inputs)

@@ -6,13 +6,14 @@ A reason alone proves nothing: the operation, clean and faulty, must agree on ho
 # Values are whatever arrays the program holds, so they have no static type.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import dataclasses
 from collections.abc import Callable, Collection
 
 import numpy as np
 
+from parity.faults.claim import Claim, Rule
 from parity.faults.every import Injected
 from parity.faults.paths import CARRIERS, free, reach
+from parity.faults.slices import CLAMPED, clamped, is_start, unread
 from parity.ideal.unfolded import Unfolded
 
 COMPARISONS = ("le", "lt", "ge", "gt", "eq", "ne")
@@ -22,26 +23,6 @@ SOFTMAX = frozenset((
     "reduce_max", "exp", "reduce_sum",
 ))  # fmt: skip
 ROWS = frozenset(("gather", "reduce_sum", "reduce_max"))  # what a row's loss passes through on its way
-
-
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """That a fault can't be seen.
-
-    Attributes:
-        why: the algebra.
-        passed: the lines that the change passes through, its own first.
-        ends: the lines at whose results it must show no more.
-        shifted: whether numbers are added and taken away on the way, each addition being rounded.
-    """
-
-    why: str
-    passed: tuple[int, ...]
-    ends: tuple[int, ...]
-    shifted: bool = False
-
-
-Rule = Callable[[Unfolded, Injected], Claim | None]
 
 
 def claims(program: Unfolded, injected: Injected) -> list[Claim]:
@@ -177,6 +158,8 @@ RULES: tuple[Rule, ...] = (
     _itself("no float32 is below float32's lowest: a maximum may start there", _lowest),
     _itself("the bound lies outside what it bounds", _literal_of("max", "min", "clamp")),
     _itself("a comparison that comes out the same", _literal_of(*COMPARISONS)),
+    _itself(CLAMPED, is_start),
+    clamped,
     _folded,
     _unused_padding,
     _through(("select_n",), "it decides between two values only where they are equal", operands=(0,)),
@@ -193,4 +176,5 @@ RULES: tuple[Rule, ...] = (
         ("select_n",), "it differs only where the other case is taken", operands=range(1, 99), through=CARRIERS | ROWS
     ),
     _counted,
+    unread,
 )

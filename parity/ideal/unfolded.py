@@ -88,7 +88,10 @@ class Evaluation:
         changed = dict(values)
         with one_thread():
             self._follow(changed, after, until)
-        return Evaluation(self.program, [changed.get(slot, value) for slot, value in enumerate(self.values)])
+        after_all = list(self.values)
+        for slot, value in changed.items():
+            after_all[slot] = value
+        return Evaluation(self.program, after_all)
 
     def _follow(self, changed: dict[int, Any], after: int, until: int | None = None) -> None:
         given = set(changed)

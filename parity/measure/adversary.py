@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from parity.faults import Claim, Injected, free, is_number, roots
-from parity.ideal.unfolded import Evaluation
+from parity.faults import CARRIERS, Claim, Injected, free, is_number, roots
+from parity.ideal.unfolded import Evaluation, Unfolded
 
 TRIALS = 12  # hostile inputs of each trace, beside those filled with one number
 MOST = 60  # of these
 EQUAL = 1e-13  # of a row's largest value
 WIDER = 3.0  # how far beyond what was observed
+FAR = (-3.0, 6.0)  # how large a number in the place of a fault's is: powers of ten of the largest observed
 COUNTING = 0.25  # how often integers count, up or down, as positions do
 HUGE = 1e30  # beyond, a mask fills with it
 
@@ -26,6 +27,9 @@ def holds(claim: Claim, injected: Injected, evaluation: Evaluation, *, seed: int
     Everything that the operations on the way are computed from, element by element, is drawn anew: within three times
     the range that was observed, of either sign, with zeros; and then filled with each of the program's own literals
     and with what lies just beside them, since a threshold hides its faults at itself.
+
+    Where whatever the fault puts must not show, other numbers stand in its place, far from what was there; and most
+    trials have floats as large as observed, since hostile scores leave a softmax with one weight that is not 0.
     """
     return Trials(evaluation, seed=seed).uphold(claim, injected)
 
@@ -36,37 +40,47 @@ class Trials:
     def __init__(self, observed: Evaluation, *, seed: int) -> None:
         self.observed = observed
         self._seed = seed
-        self._made: dict[tuple[Any, ...], list[Evaluation]] = {}
+        self._made: dict[tuple[Any, ...], tuple[list[Evaluation], Iterator[dict[int, Any]]]] = {}
 
     def uphold(self, claim: Claim, injected: Injected) -> bool:
         """See `holds`."""
-        slots = _sources(claim, self.observed)
-        if not _agree(claim, injected, self.observed, held=slots):
-            return False
-        return all(_agree(claim, injected, trial, held=slots) for trial in self._hostile(claim, slots))
+        slots = _sources(claim, self.observed.program)
+        trials = itertools.chain([self.observed], self._hostile(claim, slots))
+        return all(_agree(claim, injected, trial, held=slots, seed=self._seed) for trial in trials)
 
     def _hostile(self, claim: Claim, slots: Sequence[int]) -> Iterator[Evaluation]:
         """Made one by one: most claims that fail do so at the first."""
-        last, filled = max(claim.ends), not claim.shifted  # a sum has no thresholds
-        made = self._made.setdefault((*slots, last, filled), [])
+        last = max(claim.ends)
+        key = (*slots, last, claim.shifted, claim.whatever)
+        made, left = self._made.setdefault(key, ([], self._values(claim, slots)))
         yield from made
-        for values in itertools.islice(self._values(slots, filled=filled), len(made), None):
+        for values in left:
             made.append(self.observed.replaced(values, until=last))
             yield made[-1]
 
-    def _values(self, slots: Sequence[int], *, filled: bool) -> Iterator[dict[int, Any]]:
+    def _values(self, claim: Claim, slots: Sequence[int]) -> Iterator[dict[int, Any]]:
         rng, special, values = np.random.default_rng(self._seed), _literals(self.observed), self.observed.values
+        if claim.whatever:
+            yield {slot: _filled(values[slot], 1) for slot in slots if values[slot].dtype.kind != "f"}
+            for _ in range(TRIALS):
+                yield {slot: _alike(values[slot], rng, special) for slot in slots}
         for _ in range(TRIALS):
             yield {slot: hostile(values[slot], rng, special) for slot in slots}
-        for x in special if filled else ():
+        for x in () if claim.shifted or claim.whatever else special:  # a sum has no thresholds
             yield {slot: _filled(values[slot], x) for slot in slots}
 
 
-def _sources(claim: Claim, evaluation: Evaluation) -> list[int]:
-    lines = [evaluation.program.lines[index] for index in (*claim.passed, *claim.ends)]
-    dirty = {slot for index in claim.passed for slot in evaluation.program.lines[index].outputs}
+def _sources(claim: Claim, program: Unfolded) -> list[int]:
+    """What is drawn: what lies behind the operations on the way, element by element.
+
+    Where whatever the fault puts must not show, it is what was looked up, and the program's inputs: a softmax whose
+    exponentials and sum are drawn apart is none, and has weights that are not 0.
+    """
+    lines = [program.lines[index] for index in (*claim.passed, *claim.ends)]
+    dirty = {slot for index in claim.passed for slot in program.lines[index].outputs}
     needed = {slot for line in lines for slot in line.inputs} - dirty
-    return sorted(roots(evaluation.program, needed & free(evaluation.program)))
+    through = {line.name for line in program.lines} - {"gather"} if claim.whatever else CARRIERS
+    return sorted(roots(program, needed & free(program), through=through))
 
 
 def _literals(evaluation: Evaluation) -> list[float]:
@@ -106,24 +120,40 @@ def hostile(observed: Any, rng: np.random.Generator, special: list[float]) -> An
     return np.clip(np.rint(drawn), limits.min, limits.max).astype(observed.dtype)
 
 
+def _alike(observed: Any, rng: np.random.Generator, special: list[float]) -> Any:
+    """Floats that were observed, in other places; anything else is hostile."""
+    if observed.dtype.kind != "f" or not observed.size:
+        return hostile(observed, rng, special)
+    return rng.choice(observed.reshape(-1), observed.shape)
+
+
 def _highest(observed: Any) -> float:
     wide = np.abs(observed.astype(np.float64))
     return min(WIDER * float(wide[wide < HUGE].max(initial=1.0)), float(np.finfo(np.float32).max))
 
 
-def _agree(claim: Claim, injected: Injected, trial: Evaluation, *, held: Sequence[int]) -> bool:
+def _agree(claim: Claim, injected: Injected, trial: Evaluation, *, held: Sequence[int], seed: int) -> bool:
     """Whether clean and faulty end alike; what was drawn is held, also where it lies behind an end."""
     changes = injected.changes(trial)
     if changes is None:
-        return True
+        return not claim.whatever  # then there is no place to put anything
+    if claim.whatever:
+        rng = np.random.default_rng(seed)
+        changes = {slot: _far(trial.values[slot], faulty, rng) for slot, faulty in changes.items()}
     fixed = {slot: trial.values[slot] for slot in held}
     faulty = trial.replaced({**fixed, **changes}, after=injected.index, until=max(claim.ends))
     rounding = 8 * np.finfo(np.float64).eps * _largest(claim, trial) if claim.shifted else 0.0
-    return all(
-        _equal(x, y, max(EQUAL, rounding))
-        for index in claim.ends
-        for x, y in zip(trial.results(index), faulty.results(index), strict=True)
-    )
+    ends = [pair for i in claim.ends for pair in zip(trial.results(i), faulty.results(i), strict=True)]
+    if claim.whatever:
+        return all(np.isfinite(x).all() and np.array_equal(x, y) for x, y in ends)
+    return all(_equal(x, y, max(EQUAL, rounding)) for x, y in ends)
+
+
+def _far(clean: Any, faulty: Any, rng: np.random.Generator) -> Any:
+    """Floats of any size and sign, up to very large ones, where a fault changes one; the others as they are."""
+    sizes = _highest(clean) * 10.0 ** rng.uniform(*FAR, clean.shape) * rng.choice([-1.0, 1.0], clean.shape)
+    same = (clean == faulty) & (np.signbit(clean) == np.signbit(faulty))
+    return np.where(same, clean, sizes)
 
 
 def _largest(claim: Claim, trial: Evaluation) -> float:

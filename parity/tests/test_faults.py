@@ -220,3 +220,72 @@ def test_a_bound_that_bites_nowhere_is_told_from_one_that_only_was_not_reached()
     (moved,) = (fault for fault in faults if fault.fault.description == "5 -> 5.005")
     assert moved.changes(evaluation) is None
     assert reasons(evaluation, moved) == []
+
+
+def moved(evaluation: Evaluation, faults: list[Injected], name: str) -> dict[str, list[str]]:
+    """Of one primitive's literals and indices: which they are -> the reasons that hold."""
+    own = [f for f in faults if f.primitive == name and f.fault.kind in ("index", "literal")]
+    return {f.fault.detail: reasons(evaluation, f) for f in own}
+
+
+def test_a_start_is_explained_where_it_is_clamped_and_not_where_it_moves() -> None:
+    """Along an axis that the slice fills, and below a start of 0 that is always 0; not where one could be larger."""
+    evaluation, faults = found(lambda x: jax.lax.dynamic_update_slice(x, x[:1] * 2, (0, 0, 0)), X)
+    held = moved(evaluation, faults, "dynamic_update_slice")
+    assert {detail for detail, why in held.items() if not why} == {"start 0 +1", "operand 2 plus 1"}
+    assert len(held) == 12
+    evaluation, faults = found(lambda x, n: jax.lax.dynamic_slice(x, (n, n, n), (2, 2, 3)), X, np.array(0))
+    held = moved(evaluation, faults, "dynamic_slice")
+    assert {detail for detail, why in held.items() if not why} == {"start 1 +1", "start 1 -1"}
+
+
+def test_what_only_moves_a_start_is_explained_where_that_is_clamped() -> None:
+    """A bound below what fits moves the slice; one above never does."""
+
+    def function(x: Any, n: Any, least: int) -> Any:
+        return jax.lax.dynamic_slice(x, (jax.lax.max(n, np.array(least)), np.array(0), np.array(0)), (1, 3, 3))
+
+    for least, clamped in ((5, True), (1, True), (0, False)):
+        evaluation, faults = found(lambda x, n, least=least: function(x, n, least), X, np.array(0))
+        held = moved(evaluation, faults, "max")
+        assert bool(held["operand 1 plus 1"]) is clamped
+    relation = next(f for f in faults if f.fault.description == "max -> min")
+    assert reasons(evaluation, relation) == []
+
+
+def remembered(x: Any, real: Any, *, ahead: int = 0, fill: float = -1e300, scale: float = 1.0) -> Any:
+    """Two queries that see what is written up to themselves and is no padding, of four slots; 0 at padding."""
+    slots = jax.lax.dynamic_update_slice(jnp.zeros((4, 3)), x, (1, 0))
+    slots = jax.lax.dynamic_update_slice(slots, x[:1] * 2, (0, 0))
+    token = jnp.concatenate([jnp.zeros(1, bool), real.astype(bool), jnp.ones(1, bool)])
+    seen = (jnp.arange(4) <= jnp.arange(2)[:, None] + 1 + ahead) & token
+    weights = jax.nn.softmax(x @ slots.T * scale + jnp.where(seen, 0.0, fill))
+    return weights @ slots * real.astype(bool)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "explained"),
+    [({}, True), ({"ahead": 1}, False), ({"fill": -5.0}, False), ({"scale": np.inf}, False)],
+    ids=["masked", "seen", "nearly masked", "no number"],
+)
+@pytest.mark.parametrize("real", [(1, 1), (0, 1)], ids=["all", "padded"])
+def test_what_nothing_reads_is_explained_and_what_is_read_is_not(
+    real: tuple[int, int], changes: dict[str, Any], explained: bool
+) -> None:
+    """A slot behind the last position, also where a row that sees nothing is uniform over it; nothing with NaN."""
+    evaluation, faults = found(lambda x, real: remembered(x, real, **changes), X[0, :2], np.array(real))
+    zeros = [f for f in faults if f.primitive == "broadcast_in_dim" and f.fault.description == "0 -> 0.001"]
+    empty = next(f for f in zeros if evaluation.results(f.index)[0].shape == (4, 3))
+    assert bool(reasons(evaluation, empty)) is explained
+    written = [f for f in faults if f.primitive == "dynamic_update_slice" and f.fault.kind == "element"]
+    assert len(written) == 6
+    assert not any(reasons(evaluation, f) for f in written)
+
+
+def test_a_small_change_beside_a_large_number_is_not_explained_by_its_size() -> None:
+    """Not a bit shows of 1e-6 beside 1e12, but some number in its place would be seen."""
+    evaluation, faults = found(lambda x: jnp.zeros((3, 3)) @ x + 1e12, X[0])
+    (small,) = (f for f in faults if f.primitive == "broadcast_in_dim" and f.fault.description == "0 -> 1e-06")
+    changes = small.changes(evaluation)
+    assert np.array_equal(evaluation.outputs(changes, after=small.index)[0], evaluation.outputs()[0])
+    assert reasons(evaluation, small) == []
