@@ -14,7 +14,7 @@ from parity.locating.run import whole_of
 from parity.locating.walk import alone, culprits, inside, passes, standing_places
 from parity.measure.injected import Clean, home, seeded
 from parity.real.places import Place
-from parity.reference import one_thread
+from parity.reference import one_thread, quiet
 from parity.results import Model
 from parity.session import Workspace
 
@@ -85,7 +85,7 @@ def measure(
     """
     started = time.monotonic()
     port, whole = whole_of(workspace, name)
-    with one_thread():
+    with one_thread(), quiet():
         bench = _Bench(workspace, whole, seed)
         trials = tuple(bench.trials(only, progress))
     return Measured(port=port, seed=seed, trials=trials, seconds=round(time.monotonic() - started, 1))
