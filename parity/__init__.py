@@ -16,6 +16,7 @@ from parity.errors import BadInput as BadInput
 from parity.errors import OutputMismatch as OutputMismatch
 from parity.errors import ParityError as ParityError
 from parity.errors import WeightMapError as WeightMapError
+from parity.held import Held as Held
 from parity.laws import Call as Call
 from parity.laws import Law as Law
 from parity.laws import Twin as Twin

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from parity import values
 from parity.errors import BadInput
+from parity.held import Held
 from parity.laws import Law
 from parity.weights import Rules, rules
 
@@ -162,6 +163,8 @@ class Case:
             case's name. Both sides have it at that path unless `at` says where the port has it.
         at: the reference's path of a part or module -> the port's path, where they differ.
         arguments: the reference's argument name -> the port's, where they differ.
+        held: what the reference's argument that is no array holds, where it has one; where it is called with it, the
+            port's part is too.
         covers: reference classes (or functions) that this case answers for.
         faults: name -> a change of the port that must be rejected.
         equivalents: name -> a change of the port that computes the same function.
@@ -194,6 +197,7 @@ class Case:
     parts: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     at: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     arguments: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    held: Held | None = None
     covers: tuple[Any, ...] = ()
     faults: Mapping[str, Variant] = dataclasses.field(default_factory=dict[str, Variant])
     equivalents: Mapping[str, Variant] = dataclasses.field(default_factory=dict[str, Variant])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaAttention
 
 import parity
-from cases.llama import laws
+from cases.llama import cached, laws
 from cases.llama.palettes import CASTS, Config, batches, configs, port_config, reference_config
 from cases.llama.port.attention import Attention, averaged, grouped, merge_heads, scores, softmax, split_heads
 from cases.llama.port.rotary import rotate_half
@@ -45,6 +45,7 @@ def keys_permuted(rules: Rules) -> Rules:
 attention = parity.Case(
     name="llama/attention",
     covers=(LlamaAttention,),
+    held=cached.ATTENTION,
     reference=lambda config: LlamaAttention(reference_config(config), layer_idx=0),
     port=lambda config, dtype, rngs: Attention(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs),
     configs=configs(),

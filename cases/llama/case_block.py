@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 import parity
-from cases.llama import laws
+from cases.llama import cached, laws
 from cases.llama.palettes import CASTS, Config, batches, configs, port_config, reference_config
 from cases.llama.port.block import DecoderLayer
 from parity.draw import floats, masks, rotations
@@ -36,6 +36,7 @@ def norms_swapped(rules: Rules) -> Rules:
 block = parity.Case(
     name="llama/block",
     covers=(LlamaDecoderLayer,),
+    held=cached.BLOCK,
     parts={
         "self_attn": "llama/attention",
         "mlp": "llama/mlp",

@@ -8,7 +8,7 @@ from hypothesis.strategies import SearchStrategy
 from transformers.models.llama.modeling_llama import LlamaForCausalLM as Reference
 
 import parity
-from cases.llama import whole
+from cases.llama import cached, whole
 from cases.llama.case_model import NO_CACHE
 from cases.llama.laws import WHOLE_LAWS, whole_rows
 from cases.llama.layouts import LAYOUTS
@@ -59,6 +59,7 @@ def build(config: Config, dtype: Any, rngs: Any, **options: Any) -> LlamaForCaus
 causal_lm = parity.Case(
     name="llama/causal_lm",
     covers=(Reference,),
+    held=cached.MODEL,
     parts={"model": "llama/model"},
     reference=lambda config: Reference(reference_config(config)),
     port=build,

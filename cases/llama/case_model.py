@@ -6,6 +6,7 @@ from typing import Any
 from transformers.models.llama.modeling_llama import LlamaModel as Reference
 
 import parity
+from cases.llama import cached
 from cases.llama.laws import WHOLE_LAWS, whole_rows
 from cases.llama.layouts import LAYOUTS
 from cases.llama.palettes import Config, configs, port_config, reference_config
@@ -25,6 +26,7 @@ def build(config: Config, dtype: Any, rngs: Any, **options: bool) -> LlamaModel:
 model = parity.Case(
     name="llama/model",
     covers=(Reference,),
+    held=cached.MODEL,
     parts={
         "embed_tokens": "llama/embedding",
         "layers.*": "llama/block",

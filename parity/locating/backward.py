@@ -105,7 +105,7 @@ def _judged(
 ) -> tuple[Judged, float | None, tuple[Outputs, Outputs] | None]:
     """How a part's gradients were judged, their error, and both sides' gradients."""
     accepted = setting.parts.accepted(place, back.given)
-    module = submodule(setting.reference, place.path, place.case.ignores)
+    module = submodule(setting.reference, place.path, place.case)
     names = {to: name for name, to in place.case.arguments.items()}
     taken = {names.get(name, name) for name in accepted}
     theirs = gradients(module, back.given, back.cotangents)

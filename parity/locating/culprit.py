@@ -46,16 +46,22 @@ def explain(
 
 
 def cause(setting: Setting, path: str, given: Mapping[str, Any], wrong: Wrong | None) -> tuple[str, ...]:
-    """What a culprit is consistent with; nothing is tried for parts of more than `LARGE` parameters."""
+    """What a culprit is consistent with.
+
+    Nothing is tried for parts of more than `LARGE` parameters, or that make whole numbers only.
+    """
     place, parts = setting.places[path], setting.parts
     port = parts.build(place, parts.dtype)
     if setting.read is None or sum(math.prod(leaf.shape) for leaf in port.leaves.values()) > LARGE:
         return ()
     accepted = parts.accepted(place, given)
-    module = submodule(setting.reference, path, place.case.ignores)
+    module = submodule(setting.reference, path, place.case)
     if parts.dtype != "float64":
         said = "consistent with a cast in another place: in exact arithmetic this part passes"
         return (said,) if _is_exact(setting, place, given, module) else ()
+    theirs = module.run(given)
+    if not any(y.dtype.kind == "f" for y in theirs.values()):
+        return ()  # whole numbers, such as tokens, are equal for many a reason
     followed = parts.traced(place, accepted).follow(parts.leaves(place, port), accepted)
     read, prefix = setting.read, f"{path}." if path else ""
     names = [name for name, value in sorted(accepted.items()) for _ in leaves_in(value)]
@@ -65,7 +71,7 @@ def cause(setting: Setting, path: str, given: Mapping[str, Any], wrong: Wrong | 
             case=place.case,
             config=parts.config,
             given=given,
-            theirs=module.run(given),
+            theirs=theirs,
             followed=followed,
             inputs=dict(zip(slots, names, strict=True)),
             parameters=lambda: {name: read(f"{prefix}{name}").astype(np.float64) for name in module.leaves},
@@ -112,7 +118,7 @@ def given_to(setting: Setting, inputs: Mapping[str, Any], wanted: Mapping[str, i
             found[path] = given
         calls[path] += 1
 
-    capture(setting.reference, {path: setting.places[path].case.ignores for path in wanted}, inputs, visit)
+    capture(setting.reference, {path: setting.places[path].case for path in wanted}, inputs, visit)
     return found
 
 
@@ -120,7 +126,7 @@ def operation(setting: Setting, path: str, given: Mapping[str, Any]) -> Wrong | 
     """The operation of the port's part at a path that leaves the reference's program."""
     place, parts = setting.places[path], setting.parts
     prefix, outermost = f"{path}." if path else "", inner_places(setting, path)
-    steps = trail(submodule(setting.reference, path, place.case.ignores), given, outermost)
+    steps = trail(submodule(setting.reference, path, place.case), given, outermost)
     accepted = parts.accepted(place, given)
     flat = parts.traced(place, accepted).program.unfolded().flat
     closed = {parts.defined(setting.places[f"{prefix}{one}"]) for one in outermost}

@@ -12,7 +12,7 @@ from parity.case import Case, Json
 from parity.checks.subject import shapes
 from parity.errors import ParityError
 from parity.port import Computed, Port, Traced, build, compiled, stream, streamed_outputs, traced
-from parity.port.signature import arguments, defined
+from parity.port.signature import ANY, arguments, defined
 from parity.real.places import Place, port_path
 from parity.registry import Registry
 
@@ -74,11 +74,15 @@ class Parts:
         return self.dtype != "float64" and not self.dtype.startswith("rounded:")
 
     def accepted(self, place: Place, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Of the reference's inputs those that the port takes too, by the port's names."""
+        """Of the reference's inputs those that the port takes too, by the port's names.
+
+        The whole gets any where it takes any: they were drawn for both sides.
+        """
         case = place.case
         takes = self.once(("arguments", case.name), lambda: arguments(case, self.config))
         named = {case.arguments.get(name, name): value for name, value in given.items()}
-        return {name: value for name, value in named.items() if name in takes}
+        takes_all = not place.path and ANY in takes
+        return {name: value for name, value in named.items() if takes_all or name in takes}
 
     def defined(self, place: Place) -> tuple[str, str]:
         """The file and the name of the class that a place's port is."""

@@ -51,11 +51,13 @@ def locate_drawn(
         progress: called with the places done, and how many there are in an example.
 
     Raises:
-        BadInput: the name, the dtype or the fault is unknown.
+        BadInput: the name, the dtype or the fault is unknown, or there are no gradients to walk.
     """
     started = time.monotonic()
     port, case = whole_of(workspace, name)
     check_dtype(dtype, backward=backward)
+    if backward and "gradient" in case.skips:
+        raise BadInput(f"--backward: {case.name} has no gradient: {case.skips['gradient']}")
     tolerances, root = workspace.tolerances.beyond(), workspace.registry.root
     with cache.persistent(), one_thread(), quiet():
         asked = [example] if example else list(drawn.examples(case, seed=seed, count=count))

@@ -112,7 +112,7 @@ def passes(setting: Setting, inputs: Mapping[str, Any], place: Place) -> bool:
     def visit(path: str, given: dict[str, Any], theirs: Outputs) -> None:
         found.append(_judged(setting, place, len(found), given, theirs).judged.passed)
 
-    capture(setting.reference, {place.path: place.case.ignores}, inputs, visit)
+    capture(setting.reference, {place.path: place.case}, inputs, visit)
     return all(found)
 
 
@@ -120,7 +120,7 @@ def standing_places(setting: Setting, inputs: Mapping[str, Any], places: Iterabl
     """Those of some places that the reference runs on these inputs."""
     run: set[str] = set()
     wanted = {place.path: place for place in places}
-    paths = {path: place.case.ignores for path, place in wanted.items()}
+    paths = {path: place.case for path, place in wanted.items()}
     capture(setting.reference, paths, inputs, lambda path, given, outputs: run.add(path))
     return [place for path, place in wanted.items() if path in run]
 
@@ -155,7 +155,7 @@ def alone(
             kept[key] = given, theirs
         progress(len(found), len(known))
 
-    capture(setting.reference, {path: place.case.ignores for path, place in known.items()}, inputs, visit)
+    capture(setting.reference, {path: place.case for path, place in known.items()}, inputs, visit)
     return Alone(found, kept)
 
 
@@ -220,7 +220,7 @@ def _judged(setting: Setting, place: Place, call: int, given: Mapping[str, Any],
         raise
     except Exception as error:  # the port's own code, on inputs that it may never have met
         return Visited(place, call, Judged(False, message=said(error)), None)
-    truth = submodule(setting.truth, place.path, place.case.ignores) if setting.truth else None
+    truth = submodule(setting.truth, place.path, place.case) if setting.truth else None
     verdict = judge(
         place.case.name,
         theirs,
@@ -250,7 +250,7 @@ def _freely(setting: Setting, inputs: Mapping[str, Any], found: Alone) -> dict[K
         errors[key] = normwise(found.kept[key][1], ours)
         return ours if all(name in ours and ours[name].shape == y.shape for name, y in outputs.items()) else None
 
-    paths = {path: place.case.ignores for path, place in known.items() if any(key[0] == path for key in found.kept)}
+    paths = {path: place.case for path, place in known.items() if any(key[0] == path for key in found.kept)}
     capture(setting.reference, paths, inputs, visit)
     return errors
 

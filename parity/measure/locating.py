@@ -1,8 +1,10 @@
 """How often `parity locate` names the right part and layer: every fault of a port, somewhere in a deep model."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
 
 from parity.case import Case, Variant
 from parity.errors import StaleEdit, WeightMapError
@@ -12,7 +14,7 @@ from parity.locating.run import whole_of
 from parity.locating.walk import alone, culprits, inside, passes, standing_places
 from parity.measure.injected import Clean, home, seeded
 from parity.real.places import Place
-from parity.reference import one_thread
+from parity.reference import one_thread, quiet
 from parity.results import Model
 from parity.session import Workspace
 
@@ -72,6 +74,8 @@ def measure(
 ) -> Measured:
     """Inject every fault and equivalent of a port's cases, one at a time, at a random place of its deepest model.
 
+    What no part of the port's whole shows, such as a fault of its cache, is asked about in the case that declares it.
+
     Args:
         workspace: the root's cases and tolerances.
         name: of the port.
@@ -81,7 +85,7 @@ def measure(
     """
     started = time.monotonic()
     port, whole = whole_of(workspace, name)
-    with one_thread():
+    with one_thread(), quiet():
         bench = _Bench(workspace, whole, seed)
         trials = tuple(bench.trials(only, progress))
     return Measured(port=port, seed=seed, trials=trials, seconds=round(time.monotonic() - started, 1))
@@ -95,6 +99,7 @@ class _Bench:
         self.examples = drawn.random_examples(whole, seed=seed, count=TRIES)
         self._clean: dict[tuple[int, str], Clean] = {}
         self._homes: dict[str, Case | None] = {}
+        self._own: dict[str, _Bench] = {}
 
     def trials(self, only: Sequence[str], progress: Progress) -> Iterator[Trial]:
         for case in self.workspace.registry.bottom_up():
@@ -115,34 +120,42 @@ class _Bench:
         if case.name not in self._homes:
             self._homes[case.name] = home(self.workspace.registry, case, variant, known)
         where = self._homes[case.name]
-        if where is None:
+        if where is not None:
+            return self._asked(told, variant, (where,), equivalent=equivalent)
+        if not case.parts:
             return told.model_copy(update={"message": "no part of the whole is changed by it"})
-        return self._asked(told, variant, where, equivalent=equivalent)
+        if case.name not in self._own:
+            self._own[case.name] = _Bench(self.workspace, case, self.seed)
+        return self._own[case.name].asked_within(told, variant, equivalent=equivalent)
 
-    def _asked(self, told: Trial, variant: Variant, where: Case, *, equivalent: bool) -> Trial:
-        """A fault at a random place of one example after the other, until its own part shows it."""
+    def asked_within(self, told: Trial, variant: Variant, *, equivalent: bool) -> Trial:
+        """A fault of the case that is walked: it belongs to the deepest of its parts that shows it, or to no part."""
+        names = {place.case.name for place in self._at(0, "float64").setting.places.values()}
+        parts = [case for case in self.workspace.registry.bottom_up() if case.name in names]
+        return self._asked(told, variant, (self.whole,) if equivalent else parts, equivalent=equivalent)
+
+    def _asked(self, told: Trial, variant: Variant, wheres: Sequence[Case], *, equivalent: bool) -> Trial:
+        """A fault at a random place of one example after the other, until a part of these cases shows it."""
         rng, target, tried, message = seeded(f"{told.case} {told.name}", self.seed), None, 0, ""
         backward = told.search == "backward"
-        for number in range(CLEAN if equivalent else BACKWARD if backward else TRIES):
+        most = CLEAN if equivalent else BACKWARD if backward else TRIES
+        for number in range(min(most, len(self.examples))):  # a case may not draw as many
             clean = self._at(number, "float64" if backward else told.search)
             run = drawn.inputs(clean.example, clean.dtype)
-            places = [place for place in clean.setting.places.values() if place.case.name == where.name]
-            places = standing_places(clean.setting, run, places)
-            if not places:
-                continue
-            target = places[int(rng.integers(len(places)))]
-            tried += 1
-            try:
-                setting = clean.with_fault(variant, target)
-                if not (equivalent or backward) and passes(setting, run, target):
-                    continue  # this example does not show it
-                found = (pulled if backward else alone)(setting, run, above=False)
-            except (WeightMapError, StaleEdit) as error:
-                message = " ".join(str(error).split())[:100]
-                continue
-            named = tuple(each.path for each in culprits(found.told))
-            if named or not (equivalent or backward):
-                return _told(told, target, named, clean.expected(variant, target), tried, equivalent=equivalent)
+            targets = [_chosen(clean, run, where, rng) for where in wheres]
+            tried += any(targets)
+            for target in filter(None, targets):
+                try:
+                    setting = clean.with_fault(variant, target)
+                    if not (equivalent or backward) and passes(setting, run, target):
+                        continue  # this example does not show it, or it is another part's
+                    found = (pulled if backward else alone)(setting, run, above=False)
+                except (WeightMapError, StaleEdit) as error:
+                    message = " ".join(str(error).split())[:100]
+                    continue
+                named = tuple(each.path for each in culprits(found.told))
+                if named or not (equivalent or backward):
+                    return _told(told, target, named, clean.expected(variant, target), tried, equivalent=equivalent)
         return told.model_copy(
             update={
                 "outcome": "clean" if equivalent else "unseen",
@@ -158,6 +171,13 @@ class _Bench:
                 self._clean.pop(max(self._clean))  # the first examples are asked about most often
             self._clean[number, dtype] = Clean.of(self.workspace, self.whole, self.examples[number], dtype)
         return self._clean[number, dtype]
+
+
+def _chosen(clean: Clean, run: Mapping[str, Any], where: Case, rng: np.random.Generator) -> Place | None:
+    """A random place of a case, of those that the reference runs on these inputs."""
+    places = [place for place in clean.setting.places.values() if place.case.name == where.name]
+    places = standing_places(clean.setting, run, places)
+    return places[int(rng.integers(len(places)))] if places else None
 
 
 def _told(

@@ -4,7 +4,7 @@ import contextlib
 import cProfile
 import dataclasses
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import CodeType
 from typing import Any
 from unittest import mock
@@ -15,6 +15,7 @@ from flax import nnx
 
 from parity.case import Case, Json
 from parity.errors import ParityError
+from parity.held import Held
 from parity.ideal.jax_wide import wide
 from parity.port.apart import apart
 from parity.weights import Leaf
@@ -28,22 +29,30 @@ class Port:
         dtype: 'float32', 'bfloat16', 'float16', 'float64' (exact) or 'rounded:bfloat16' (its float32 is float64).
         leaves: parameter path -> shape and dtype, in the order that `bind` takes them.
         bind: parameters in that order -> a fresh module (or the plain function), to call with inputs by name.
+        held: an input that the module is not simply called with; see `Held.port`.
     """
 
     dtype: str
     leaves: Mapping[str, Leaf]
     bind: Callable[[Sequence[Any]], Callable[..., Any]]
+    held: Held | None = None
 
     def call(self, parameters: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
-        """Outputs of one call. Pure: safe to trace, jit and differentiate."""
-        return self.bind(parameters)(**inputs)
+        """Outputs of one call, with what is held after it. Pure: safe to trace, jit and differentiate."""
+        module = self.bind(parameters)
+        if self.held is None or self.held.argument not in inputs:
+            return module(**inputs)
+        others = {name: tree for name, tree in inputs.items() if name != self.held.argument}
+        outputs, after = self.held.port(module, others, inputs[self.held.argument])
+        return {**dict(named(outputs)), self.held.argument: after}
 
 
 def build(case: Case, config: Json, *, dtype: str) -> Port:
     """Build the case's port for a configuration with parameters and compute in `dtype`."""
     working = dtype.removeprefix("rounded:")
     with jax.enable_x64(dtype == "float64") if working == dtype else wide():
-        return of(lambda: case.port(config, jnp.dtype(working), rngs()), dtype=dtype, subject=case.name)
+        made = of(lambda: case.port(config, jnp.dtype(working), rngs()), dtype=dtype, subject=case.name)
+    return dataclasses.replace(made, held=case.held)
 
 
 def ran(case: Case, config: Json, *, dtype: str) -> frozenset[CodeType] | None:
@@ -150,3 +159,16 @@ def _others(state: Any, subject: str) -> Any:
 
 def _path(path: Sequence[Any]) -> str:
     return ".".join(str(step) for step in path)
+
+
+def named(outputs: Any) -> Iterator[tuple[str, Any]]:
+    """Outputs by name as the reference's are: 'output' for a lone one, positions and field names joined by dots."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(outputs)[0]:
+        yield ".".join(str(_step(step)) for step in path) or "output", leaf
+
+
+def _step(step: Any) -> Any:
+    for attribute in ("name", "key", "idx"):
+        if hasattr(step, attribute):
+            return getattr(step, attribute)
+    return step

@@ -1,7 +1,7 @@
 """A port traced for exact evaluation, compiled for the real backend, or asked only for the form of its outputs."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import jax
@@ -13,7 +13,7 @@ from parity.ideal.program import Program
 from parity.ideal.rounded_jaxpr import roundings
 from parity.ideal.rounding import Rounding
 from parity.ideal.unfolded import Evaluation
-from parity.port.build import Port
+from parity.port.build import Port, named
 
 Array = npt.NDArray[Any]
 Outputs = dict[str, Array]
@@ -142,16 +142,3 @@ def _has_array(tree: Any) -> bool:
     if isinstance(tree, tuple):
         return all(_has_array(branch) for branch in cast(tuple[Any, ...], tree))
     return isinstance(tree, np.ndarray)
-
-
-def named(outputs: Any) -> Iterator[tuple[str, Any]]:
-    """Outputs by name as the reference's are: 'output' for a lone one, positions and field names joined by dots."""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(outputs)[0]:
-        yield ".".join(str(_step(step)) for step in path) or "output", leaf
-
-
-def _step(step: Any) -> Any:
-    for attribute in ("name", "key", "idx"):
-        if hasattr(step, attribute):
-            return getattr(step, attribute)
-    return step

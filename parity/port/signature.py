@@ -11,11 +11,18 @@ from flax import nnx
 from parity.case import Case, Json
 
 T = TypeVar("T")
+ANY = "**"
 
 
 def arguments(case: Case, config: Json) -> frozenset[str]:
-    """The names of the arguments of a case's port, by the port's own names; from an abstract build."""
-    return frozenset(_seen(case, config, inspect.signature).parameters)
+    """The names of the arguments of a case's port, by the port's own names; from an abstract build.
+
+    Among them the one that is held, if any is, and `ANY` where it takes arguments of any name.
+    """
+    parameters = _seen(case, config, inspect.signature).parameters
+    held = () if case.held is None else (case.held.argument,)
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    return frozenset((*parameters, *held, *((ANY,) if takes_any else ())))
 
 
 def defined(case: Case, config: Json) -> tuple[str, str]:

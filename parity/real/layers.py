@@ -82,7 +82,7 @@ class Layers:
                 kept.append((exact, working))
             progress()
 
-        paths = {path: place.case.ignores for path, place in self.places.items()}
+        paths = {path: place.case for path, place in self.places.items()}
         capture(self.reference, paths, inputs, visit)
         return kept[0]
 
@@ -97,7 +97,7 @@ class Layers:
         """Compare in exact arithmetic; the reference's exact outputs, whatever the port did."""
         started = time.monotonic()
         tally = self._tally(place.case, "exact")
-        theirs = submodule(self.truth, place.path, place.case.ignores).run(widened(given))
+        theirs = submodule(self.truth, place.path, place.case).run(widened(given))
         wide = widened(accepted)
         self._hold(
             tally,

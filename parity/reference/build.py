@@ -14,6 +14,7 @@ from torch import nn
 from parity import values
 from parity.case import Case, Example, Json
 from parity.errors import ParityError
+from parity.held import Held
 from parity.ideal.rounding import Rounding
 from parity.ideal.torch_float64 import float64
 from parity.ideal.torch_rounded import rounded
@@ -36,6 +37,7 @@ class Reference:
         types: module path -> qualified type name.
         fresh: what restores buffers and plain attributes: a module may keep state between calls (dynamic rope does).
         ignores: outputs that are not compared.
+        held: an argument that is given as what it holds, and whose outputs say what it holds afterwards.
     """
 
     call: Callable[..., Any]
@@ -45,6 +47,7 @@ class Reference:
     types: Mapping[str, str]
     fresh: tuple[tuple[nn.Module, dict[str, Any], dict[str, torch.Tensor]], ...]
     ignores: frozenset[str] = frozenset()
+    held: Held | None = None
 
     @property
     def leaves(self) -> dict[str, Leaf]:
@@ -76,8 +79,13 @@ class Reference:
         """`run`, in whatever arithmetic is in force."""
         self.restore()
         with torch.no_grad():
-            outputs = self.call(**{name: tensors_of(tree) for name, tree in inputs.items()})
-            return {name: array(y) for name, y in leaves_of(outputs, self.ignores)}
+            given = {name: tensors_of(tree) for name, tree in inputs.items()}
+            if self.held is None or self.held.argument not in given:
+                return {name: array(y) for name, y in leaves_of(self.call(**given), self.ignores)}
+            holder = self.held.make(self.call, given[self.held.argument])
+            outputs = self.call(**{**given, self.held.argument: holder})
+            named = {name: array(y) for name, y in leaves_of(outputs, self.ignores)}
+            return named | held_after(self.held, self.call, holder)
 
     def restore(self) -> None:
         """Set buffers and plain attributes to what they were when it was fresh."""
@@ -90,13 +98,13 @@ class Reference:
 def build(case: Case, config: Json, *, dtype: str = "float32") -> Reference:
     """Build the case's reference for a configuration, in evaluation mode, as `from_pretrained(dtype=...)` would."""
     with arithmetic(dtype), quiet():
-        return of(case.reference(config), dtype=dtype, ignores=case.ignores)
+        return of(case.reference(config), dtype=dtype, ignores=case.ignores, held=case.held)
 
 
-def of(call: Callable[..., Any], *, dtype: str, ignores: Iterable[str] = ()) -> Reference:
+def of(call: Callable[..., Any], *, dtype: str, ignores: Iterable[str] = (), held: Held | None = None) -> Reference:
     """A reference from a module (or function) that is there already."""
     if not isinstance(call, nn.Module):
-        return Reference(call, dtype, {}, {}, {}, (), frozenset(ignores))
+        return Reference(call, dtype, {}, {}, {}, (), frozenset(ignores), held)
     call.eval()
     first = {id(parameter): name for name, parameter in call.named_parameters()}
     every = call.named_parameters(remove_duplicate=False)
@@ -108,6 +116,7 @@ def of(call: Callable[..., Any], *, dtype: str, ignores: Iterable[str] = ()) -> 
         types={path: f"{type(m).__module__}.{type(m).__qualname__}" for path, m in call.named_modules()},
         fresh=tuple(_snapshot(module) for module in call.modules()),
         ignores=frozenset(ignores),
+        held=held,
     )
 
 
@@ -206,6 +215,12 @@ def _snapshot(module: nn.Module) -> tuple[nn.Module, dict[str, Any], dict[str, t
     }
     buffers = {name: buffer.clone() for name, buffer in module._buffers.items() if buffer is not None}
     return module, plain, buffers
+
+
+def held_after(held: Held, module: Any, holder: Any) -> Outputs:
+    """What an argument holds after a call, as outputs under the argument's name."""
+    after = {held.argument: held.read(module, holder, {})}
+    return {name: array(x).copy() for name, x in leaves_of(after, frozenset())}
 
 
 def leaves_of(outputs: Any, ignores: frozenset[str], path: str = "") -> Iterator[tuple[str, torch.Tensor]]:

@@ -3,8 +3,8 @@
 import contextlib
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,11 @@ from torch import nn
 
 from parity.case import Case, Json
 from parity.errors import ParityError
-from parity.reference.build import Outputs, Reference, arithmetic, array, leaves_of, of, quiet, tensor
+from parity.held import Held
+from parity.reference.build import Outputs, Reference, arithmetic, array, held_after, leaves_of, of, quiet, tensor
 
 Array = npt.NDArray[Any]
+_PLAIN = bool | int | float | str
 Visit = Callable[[str, dict[str, Any], Outputs], Mapping[str, Array] | None]
 
 
@@ -25,26 +27,25 @@ def abstract(case: Case, config: Json) -> Reference:
         return of(case.reference(config), dtype="float32", ignores=case.ignores)
 
 
-def submodule(reference: Reference, path: str, ignores: Iterable[str]) -> Reference:
-    """The module that stands at a path of a reference, in the same arithmetic; '' is the reference itself."""
-    return of(reference.call.get_submodule(path), dtype=reference.dtype, ignores=ignores)  # type: ignore[attr-defined]
+def submodule(reference: Reference, path: str, case: Case) -> Reference:
+    """The module of a case at a path of a reference, in the same arithmetic; '' is the reference itself."""
+    module: nn.Module = reference.call.get_submodule(path)  # type: ignore[attr-defined]
+    return of(module, dtype=reference.dtype, ignores=case.ignores, held=case.held)
 
 
-def capture(
-    reference: Reference, paths: Mapping[str, Iterable[str]], inputs: Mapping[str, Any], visit: Visit
-) -> Outputs:
+def capture(reference: Reference, paths: Mapping[str, Case], inputs: Mapping[str, Any], visit: Visit) -> Outputs:
     """Run the reference once, and hand over what passes through submodules, as it passes.
 
     Nothing is kept, so one layer at a time is in memory. Inputs are copied before a submodule runs, since it may
-    write into them.
+    write into them; so is what an argument holds that its case knows how to read.
 
     Args:
         reference: the whole; in evaluation mode, as it was built.
-        paths: submodule path -> outputs of it that are ignored.
+        paths: submodule path -> the case that answers for it.
         inputs: of the whole.
         visit: called with a path, the inputs by argument name (arrays, scalars, tuples; None and whatever else is
-            passed, such as a cache, are left out) and the outputs by name. Outputs that it returns flow on instead of
-            the submodule's own, those of other names as they are.
+            passed are left out) and the outputs by name, with what is held after the call. Outputs that it returns
+            flow on instead of the submodule's own, those of other names as they are.
 
     Raises:
         ParityError: the reference is a plain function.
@@ -52,9 +53,9 @@ def capture(
     if not isinstance(reference.call, nn.Module):
         raise ParityError("the reference is a plain function: it has no submodules to watch")
     with contextlib.ExitStack() as hooks:
-        for path, ignores in paths.items():
+        for path, case in paths.items():
             module = reference.call.get_submodule(path)
-            hooks.enter_context(_watched(module, path, frozenset(ignores), visit))
+            hooks.enter_context(_watched(module, path, case, visit))
         return reference.run(inputs)
 
 
@@ -99,20 +100,47 @@ def decode(
 
 
 @contextlib.contextmanager
-def _watched(module: nn.Module, path: str, ignores: frozenset[str], visit: Visit) -> Iterator[None]:
-    signature = inspect.signature(module.forward)
-    under_way: list[dict[str, Any]] = []
+def _watched(module: nn.Module, path: str, case: Case, visit: Visit) -> Iterator[None]:
+    signature, ignores = inspect.signature(module.forward), frozenset(case.ignores)
+    under_way: list[tuple[dict[str, Any], _Holder | None]] = []
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        under_way.append(_bound(signature, args, kwargs))
+        named = _named(signature, args, kwargs)
+        holder = _Holder(case.held, module, named.pop(case.held.argument, None)) if case.held else None
+        read = holder.before(named) if holder else {}
+        under_way.append((_given({**named, **read}), holder if read else None))
 
     def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> Any:
+        given, holder = under_way.pop()
         named = {name: array(x).copy() for name, x in leaves_of(outputs, ignores)}
-        instead = visit(path, under_way.pop(), named)
+        instead = visit(path, given, named | (holder.after() if holder else {}))
+        if instead and holder:
+            holder.exchange(instead)
         return _exchanged(outputs, instead) if instead else None
 
     with hooked(module, before, after):
         yield
+
+
+class _Holder(NamedTuple):
+    """An argument that holds arrays, in one call of a module."""
+
+    held: Held
+    module: nn.Module
+    argument: Any
+
+    def before(self, others: Mapping[str, Any]) -> dict[str, Any]:
+        """What it holds when the call begins, under its name; empty where the call is one without it."""
+        tree = None if self.argument is None else self.held.read(self.module, self.argument, others)
+        return {} if tree is None else {self.held.argument: tree}
+
+    def after(self) -> Outputs:
+        return held_after(self.held, self.module, self.argument)
+
+    def exchange(self, arrays: Mapping[str, Array]) -> None:
+        """Let the next call find other values, by the names of `after`."""
+        tree = self.held.read(self.module, self.argument, {})
+        self.held.write(self.module, self.argument, _exchanged(tree, arrays, self.held.argument))
 
 
 @contextlib.contextmanager
@@ -145,14 +173,20 @@ def _exchanged(outputs: Any, arrays: Mapping[str, Array], path: str = "") -> Any
     return outputs
 
 
-def _bound(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _named(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by name, as they are."""
     bound: dict[str, Any] = {}
     for name, value in signature.bind(*args, **kwargs).arguments.items():
         if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
             bound.update(value)
         else:
             bound[name] = value
-    copied = {name: _copied(value) for name, value in bound.items()}
+    return bound
+
+
+def _given(named: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a call's arguments is an input to a pure function, as arrays of their own."""
+    copied = {name: _copied(value) for name, value in named.items()}
     return {name: value for name, value in copied.items() if value is not None}
 
 
@@ -162,5 +196,9 @@ def _copied(value: Any) -> Any:
         return array(value).copy()
     if isinstance(value, tuple | list):
         items = tuple(_copied(item) for item in cast(Any, value))
-        return items if items and all(isinstance(item, np.ndarray) for item in items) else None
-    return value if isinstance(value, bool | int | float | str) else None
+        return items if _is_alike(items, np.ndarray | tuple) or _is_alike(items, _PLAIN) else None
+    return value if isinstance(value, _PLAIN) else None
+
+
+def _is_alike(items: tuple[Any, ...], kind: Any) -> bool:
+    return bool(items) and all(isinstance(item, kind) for item in items)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from parity.reference.build import Outputs, Reference, arithmetic, array, leaves_of, tensor, tensors_of
-from parity.reference.capture import _bound, hooked
+from parity.reference.capture import _given, _named, hooked
 
 Array = npt.NDArray[Any]
 Key = tuple[str, int]  # a submodule's path, and which of its calls
@@ -66,7 +66,7 @@ def _watched(module: nn.Module, path: str, ignores: frozenset[str], passed: dict
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         with torch.no_grad():
-            under_way.append(_bound(signature, args, kwargs))
+            under_way.append(_given(_named(signature, args, kwargs)))
 
     def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> None:
         nonlocal count

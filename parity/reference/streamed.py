@@ -28,7 +28,7 @@ def streamed(case: Case, config: Json, read: Callable[[str], Array], *, dtype: s
         dtype: as for `build`.
     """
     with arithmetic(dtype), quiet(), _without_parameters():
-        made = of(case.reference(config), dtype=dtype, ignores=case.ignores)
+        made = of(case.reference(config), dtype=dtype, ignores=case.ignores, held=case.held)
     working = dtype.removeprefix("rounded:")
     names = {id(parameter): name for name, parameter in made.parameters.items()}
     root: Any = made.call

@@ -36,4 +36,4 @@ def test_a_plain_function_is_refused() -> None:
     """A failed case of one has no cause to look for, and says so, instead of ending the run."""
     function = of(lambda x: 2 * x, dtype="float32")
     with pytest.raises(ParityError, match="the reference is a plain function: it has no submodules to watch"):
-        capture(function, {"": ()}, {}, lambda path, inputs, outputs: None)
+        capture(function, {}, {}, lambda path, inputs, outputs: None)
