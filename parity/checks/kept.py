@@ -1,10 +1,14 @@
 """What a subject keeps between checks: what was built, traced and compiled, and outputs up to a size."""
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
+
+from parity.case import Json
 
 Outputs = Mapping[str, npt.NDArray[Any]]
 T = TypeVar("T")
@@ -43,3 +47,17 @@ def keep(cache: OrderedDict[Any, Any], key: Any, make: Callable[[], T]) -> T:
         cache[key] = made
     cache.move_to_end(key)
     return cache[key]
+
+
+def key_of(config: Json) -> str:
+    """A configuration as text."""
+    return json.dumps(dict(config), sort_keys=True)
+
+
+def shapes(tree: Any) -> Any:
+    """What decides a trace: shapes and dtypes of arrays, values of all else."""
+    if isinstance(tree, Mapping):
+        return tuple((name, shapes(branch)) for name, branch in sorted(tree.items()))
+    if isinstance(tree, tuple):
+        return tuple(shapes(branch) for branch in tree)
+    return (tree.shape, tree.dtype.name) if isinstance(tree, np.ndarray) else repr(tree)

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from parity import draw, values
 from parity.case import Case, Example, Json, Variant
 from parity.checks.kept import KeptOutputs, Outputs, keep
+from parity.checks.kept import key_of as key_of
+from parity.checks.kept import shapes as shapes
 from parity.ideal.rounding import Rounding
 from parity.port import Followed, Port, Traced, apart, compiled, form, ran, traced
 from parity.port import build as build_port
@@ -286,17 +288,3 @@ def _read_only(tree: Any) -> Any:
     if isinstance(tree, np.ndarray):
         tree.flags.writeable = False
     return tree
-
-
-def key_of(config: Json) -> str:
-    """A configuration as text."""
-    return json.dumps(dict(config), sort_keys=True)
-
-
-def shapes(tree: Any) -> Any:
-    """What decides a trace: shapes and dtypes of arrays, values of all else."""
-    if isinstance(tree, Mapping):
-        return tuple((name, shapes(branch)) for name, branch in sorted(tree.items()))
-    if isinstance(tree, tuple):
-        return tuple(shapes(branch) for branch in tree)
-    return (tree.shape, tree.dtype.name) if isinstance(tree, np.ndarray) else repr(tree)
