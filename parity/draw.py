@@ -10,7 +10,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 from zlib import crc32
 
 import hypothesis
@@ -23,6 +23,7 @@ from parity.case import Case, Example, Json, Weights
 from parity.values import Floats, Mask, Padding, Positions, Tokens, Waves
 
 T = TypeVar("T")
+P = ParamSpec("P")
 SCALES = (1.0, 0.03, 1e-3, 30.0)  # 1e-3: x**2 is near eps
 ROWS = ("", "zeros", "onehot", "outlier", "same")
 TOGETHER = 4  # examples in one draw
@@ -43,11 +44,27 @@ def _sampled(palette: tuple[Any, ...], types: tuple[type, ...]) -> SearchStrateg
     return st.sampled_from(palette)
 
 
+def _once(make: Callable[P, SearchStrategy[T]]) -> Callable[P, SearchStrategy[T]]:
+    """Make a strategy once for its arguments: at its first draw, Hypothesis looks through it, which costs more."""
+    made = functools.lru_cache(maxsize=512, typed=True)(make)
+
+    @functools.wraps(make)
+    def kept(*args: P.args, **kwargs: P.kwargs) -> SearchStrategy[T]:
+        given: Any = [tuple(cast(Any, x)) if isinstance(x, list) else x for x in args]
+        try:
+            return made(*given, **kwargs)
+        except TypeError:  # not hashable
+            return make(*args, **kwargs)
+
+    return kept
+
+
 def seeds() -> SearchStrategy[int]:
     """A seed for NumPy."""
     return st.integers(0, 2**20)
 
 
+@_once
 def floats(
     shape: Sequence[int], *, scales: Sequence[float] = SCALES, rows: Sequence[str] = ROWS
 ) -> SearchStrategy[Floats]:
@@ -55,6 +72,7 @@ def floats(
     return st.builds(Floats, shape=st.just(tuple(shape)), seed=seeds(), scale=one_of(*scales), rows=one_of("", *rows))
 
 
+@_once
 def tokens(
     shape: Sequence[int], high: int, *, low: int = 0, holes: Sequence[int | None] = (None,)
 ) -> SearchStrategy[Tokens]:
@@ -63,17 +81,20 @@ def tokens(
     return st.builds(Tokens, shape=st.just(tuple(shape)), seed=seeds(), **ids)
 
 
+@_once
 def padding(batch: int, length: int, *, sides: Sequence[str] = SIDES) -> SearchStrategy[Padding]:
     """A padding mask (batch, length) on any side."""
     return st.builds(Padding, shape=st.just((batch, length)), seed=seeds(), side=one_of(*sides))
 
 
+@_once
 def masks(batch: int, length: int, *, form: str = "additive", sides: Sequence[str] = SIDES) -> SearchStrategy[Mask]:
     """A causal 4D mask (batch, 1, length, length) over a padding on any side."""
     shape = st.just((batch, 1, length, length))
     return st.builds(Mask, shape=shape, seed=seeds(), side=one_of(*sides), form=st.just(form))
 
 
+@_once
 def positions(
     batch: int,
     length: int,
@@ -87,6 +108,7 @@ def positions(
     )
 
 
+@_once
 def rotations(shape: Sequence[int]) -> SearchStrategy[tuple[Waves, Waves]]:
     """Cosine and sine tables (batch, length, dim) of one set of random angles."""
 
