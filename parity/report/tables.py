@@ -31,9 +31,12 @@ def cases_tables(results: Sequence[Result], width: int) -> list[Table]:
 
 
 def tolerance_table(results: Sequence[Result]) -> Table:
-    """By layer and check: the bound that was nearest, the worst that was measured, and the smallest that would pass."""
+    """By layer and check: the bound that was nearest, the worst that was measured, and the smallest that would pass.
+
+    A layer has a line of its own, since its name and its checks' side by side leave no room for numbers in 80 columns.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for name in ("tolerance", "check", "measure"):
+    for name in ("tolerance", "measure"):
         table.add_column(name, no_wrap=True, overflow="fold")
     for name in ("limit", "worst", "would pass", "used"):
         table.add_column(name, no_wrap=True, justify="right")
@@ -43,9 +46,10 @@ def tolerance_table(results: Sequence[Result]) -> Table:
         assert limit is not None
         worst = result.measured[limit.name]
         used = worst / limit.value
+        if result.case != before:
+            table.add_row(result.case)
         table.add_row(
-            result.case if result.case != before else "",
-            result.check,
+            f"  {result.check}",
             limit.name,
             f"{limit.value:g}",
             f"{worst:.3g}",
