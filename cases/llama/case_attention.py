@@ -67,22 +67,22 @@ attention = parity.Case(
             ),
         ),
         "scale_missing": parity.edit(
-            Attention.step, ("times(scores(q_BNLH, k_BKMH), self.scaling)", "scores(q_BNLH, k_BKMH)")
+            Attention.attend, ("times(scores(q_BNLH, k_BKMH), self.scaling)", "scores(q_BNLH, k_BKMH)")
         ),
-        "scale_twice": parity.edit(Attention.step, ("k_BKMH), self.scaling)", "k_BKMH), self.scaling**2)")),
+        "scale_twice": parity.edit(Attention.attend, ("k_BKMH), self.scaling)", "k_BKMH), self.scaling**2)")),
         "scale_by_width_over_heads": parity.edit(
             Attention.__init__, ("self.scaling = H**-0.5", "self.scaling = (D // N) ** -0.5")
         ),
-        "mask_ignored": parity.edit(Attention.step, ("if attention_mask is not None:", "if False:")),
+        "mask_ignored": parity.edit(Attention.attend, ("if mask_B1LM is not None:", "if False:")),
         "mask_off_by_one": parity.edit(
-            Attention.step, ("scores_BNLM + attention_mask", "scores_BNLM + jnp.roll(attention_mask, 1, axis=-1)")
+            Attention.attend, ("scores_BNLM + mask_B1LM", "scores_BNLM + jnp.roll(mask_B1LM, 1, axis=-1)")
         ),
         "mask_on_queries": parity.edit(
-            Attention.step, ("scores_BNLM + attention_mask", "scores_BNLM + attention_mask.swapaxes(-1, -2)")
+            Attention.attend, ("scores_BNLM + mask_B1LM", "scores_BNLM + mask_B1LM.swapaxes(-1, -2)")
         ),
         "mask_weak": parity.edit(
-            Attention.step,
-            ("scores_BNLM + attention_mask", "scores_BNLM + jnp.maximum(attention_mask, -8.0)"),
+            Attention.attend,
+            ("scores_BNLM + mask_B1LM", "scores_BNLM + jnp.maximum(mask_B1LM, -8.0)"),
         ),
         "softmax_over_queries": parity.edit(softmax, ("axis=-1", "axis=-2")),
         "softmax_in_half": parity.edit(softmax, ("jnp.promote_types(dtype, jnp.float32)", "dtype"), checks=CASTS),
@@ -93,7 +93,7 @@ attention = parity.Case(
             checks=CASTS,
         ),
         "scale_rounded": parity.edit(
-            Attention.step,
+            Attention.attend,
             ("times(scores(q_BNLH, k_BKMH), self.scaling)", "scores(q_BNLH, k_BKMH) * self.scaling"),
             checks=CASTS,
         ),
@@ -146,22 +146,17 @@ attention = parity.Case(
     },
     equivalents={
         "scaled_queries": parity.same(
-            Attention.step,
-            ("times(scores(q_BNLH, k_BKMH), self.scaling)", "scores(q_BNLH, k_BKMH)"),
-            (
-                "q_BNLH, k_BKMH = apply_rotary_pos_emb(",
-                "q_BNLH, k_BKMH = (lambda q, k: (times(q, self.scaling), k))(*apply_rotary_pos_emb(",
-            ),
-            ("cos_BLH, sin_BLH)\n", "cos_BLH, sin_BLH))\n"),
+            Attention.attend,
+            ("times(scores(q_BNLH, k_BKMH), self.scaling)", "scores(times(q_BNLH, self.scaling), k_BKMH)"),
             why="(s q) k = s (q k)",
             excused={"rounded": "it rounds the scaled queries instead of the scaled scores"},
         ),
         "filled_instead_of_added": parity.same(
-            Attention.step,
+            Attention.attend,
             (
-                "scores_BNLM = scores_BNLM + attention_mask",
+                "scores_BNLM = scores_BNLM + mask_B1LM",
                 "fill = jnp.asarray(max(float(jnp.finfo(scores_BNLM.dtype).min), -1e9), scores_BNLM.dtype)\n"
-                "        scores_BNLM = jnp.where(attention_mask < 0, fill, scores_BNLM)",
+                "        scores_BNLM = jnp.where(mask_B1LM < 0, fill, scores_BNLM)",
             ),
             why="exp(-1e9) is 0 as exp(-3e38) is, and a row filled with one number is uniform",
             excused={

@@ -87,14 +87,14 @@ attention_dropout = parity.Case(
         "rest_scaled_by_what_is_dropped": parity.edit(dropped, ("1 / (1 - rate)", "1 / rate")),
         "scale_as_a_product": parity.edit(dropped, ("1 / (1 - rate)", "1 + rate")),
         "scores_dropped": parity.edit(
-            Attention.step, (WEIGHTS, "softmax(dropped(scores_BNLM, self.dropout, key), q_BNLH.dtype)")
+            Attention.attend, (WEIGHTS, "softmax(dropped(scores_BNLM, self.dropout, key), q_BNLH.dtype)")
         ),
         "rest_made_a_mean_again": parity.edit(
-            Attention.step,
+            Attention.attend,
             (WEIGHTS, f"(lambda w: w / jnp.maximum(w.sum(-1, keepdims=True), 1e-9))({WEIGHTS})"),
         ),
         "told_before_it_is_dropped": parity.edit(
-            Attention.step,
+            Attention.attend,
             (WEIGHTS, "softmax(scores_BNLM, q_BNLH.dtype)"),
             ("averaged(weights_BNLM,", "averaged(dropped(weights_BNLM, self.dropout, key),"),
         ),
@@ -105,7 +105,7 @@ attention_dropout = parity.Case(
             checks=CASTS,
         ),
         "no_gradient_of_what_is_left": parity.edit(
-            Attention.step,
+            Attention.attend,
             (WEIGHTS, WEIGHTS.replace("softmax(scores_BNLM", "softmax(jax.lax.stop_gradient(scores_BNLM)")),
             checks=("gradient",),
         ),

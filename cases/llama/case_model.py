@@ -11,6 +11,7 @@ from cases.llama.laws import WHOLE_LAWS, whole_rows
 from cases.llama.layouts import LAYOUTS
 from cases.llama.palettes import Config, configs, port_config, reference_config
 from cases.llama.port import mask, stack
+from cases.llama.port.attention import Attention
 from cases.llama.port.model import LlamaModel, with_last
 from cases.llama.whole import forms, inputs
 
@@ -18,7 +19,7 @@ TRANSFORMS = ("transforms",)
 NO_CACHE = {"past_key_values": "the reference's cache; a forward pass without one before it only fills it"}
 
 
-def build(config: Config, dtype: Any, rngs: Any, **options: bool) -> LlamaModel:
+def build(config: Config, dtype: Any, rngs: Any, **options: Any) -> LlamaModel:
     """The port, with options that change nothing in the result."""
     return LlamaModel(port_config(config), dtype=dtype, param_dtype=dtype, rngs=rngs, **options)
 
@@ -35,7 +36,11 @@ model = parity.Case(
     },
     reference=lambda config: Reference(reference_config(config)),
     port=build,
-    options={"scan": partial(build, scan=True), "remat": partial(build, remat=True)},
+    options={
+        "scan": partial(build, scan=True),
+        "remat": partial(build, remat=True),
+        "chunk": partial(build, chunk=2),
+    },
     layouts=LAYOUTS,
     batch=whole_rows,
     laws=WHOLE_LAWS,
@@ -68,6 +73,20 @@ model = parity.Case(
                 "passed.weights.append(weights_BNLM)",
                 "x_BLD = y_BLD if i + 1 < max(len(layers), 2) else x_BLD; passed.weights.append(weights_BNLM)",
             ),
+        ),
+        "chunk_does_not_see_its_last_key": parity.edit(
+            mask.Causal.chunks, ("M - L + stop", "max(M - L + stop - 1, 1)"), checks=TRANSFORMS
+        ),
+        "first_rows_of_mask_for_all_chunks": parity.edit(
+            Attention.attend_in_chunks,
+            ("mask.mask_B1LM[:, :, rows, :seen]", "mask.mask_B1LM[:, :, : rows.stop - rows.start, :seen]"),
+            checks=TRANSFORMS,
+        ),
+        "chunks_end_to_start": parity.edit(
+            Attention.attend_in_chunks, ("jnp.concatenate(heads,", "jnp.concatenate(heads[::-1],"), checks=TRANSFORMS
+        ),
+        "padding_in_chunks": parity.edit(
+            LlamaModel.in_chunks, ("causal = given is None", "causal = True"), checks=TRANSFORMS
         ),
         "loop_runs_backwards": parity.edit(
             stack.scanned,

@@ -1,6 +1,7 @@
 """Self-attention with grouped keys and values.
 
-Shapes: B batch, L length, M memory length, D width, N heads, K kv heads, G heads per kv head, H head dim.
+Shapes: B batch, L length, C queries of a chunk, M memory length, S what of it a chunk sees, D width, N heads,
+K kv heads, G heads per kv head, H head dim.
 """
 
 from functools import partial
@@ -15,6 +16,7 @@ from .cache import LayerCache
 from .config import LlamaConfig
 from .dropout import dropped
 from .linear import Linear
+from .mask import Causal
 from .rotary import apply_rotary_pos_emb
 
 
@@ -70,14 +72,15 @@ class Attention(nnx.Module):
         self,
         x_BLD: jax.Array,
         position_embeddings: tuple[jax.Array, jax.Array],
-        attention_mask: jax.Array | None,
+        attention_mask: jax.Array | Causal | None,
         past: tuple[LayerCache, jax.Array] | None = None,
         key: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array, LayerCache | None]:
         """Attend within one sequence, and to what is in the cache.
 
         Args:
-            x_BLD, position_embeddings, attention_mask: as in a call.
+            x_BLD, position_embeddings: as in a call.
+            attention_mask: as in a call, or one that is known to be causal: then in chunks, but for dropout.
             past: this layer's cache and how many of its slots are filled. M then counts all slots, and the mask must
                 hide those behind the last position.
             key: for the dropout of attention weights, in training.
@@ -95,12 +98,40 @@ class Attention(nnx.Module):
             cache = past[0].written(k_BKMH, v_BKMH, past[1])
             k_BKMH, v_BKMH = cache.keys, cache.values
 
+        if isinstance(attention_mask, Causal) and key is not None:
+            attention_mask = attention_mask.mask_B1LM
+        if isinstance(attention_mask, Causal):
+            heads_BNLH, weights_BNLM = self.attend_in_chunks(q_BNLH, k_BKMH, v_BKMH, attention_mask)
+        else:
+            heads_BNLH, weights_BNLM = self.attend(q_BNLH, k_BKMH, v_BKMH, attention_mask, key)
+        return self.o_proj(merge_heads(heads_BNLH)), weights_BNLM, cache
+
+    def attend(
+        self,
+        q_BNLH: jax.Array,
+        k_BKMH: jax.Array,
+        v_BKMH: jax.Array,
+        mask_B1LM: jax.Array | None,
+        key: jax.Array | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Values averaged for each query [B, N, L, H], and by which weights [B, N, L, M]."""
         scores_BNLM = times(scores(q_BNLH, k_BKMH), self.scaling)
-        if attention_mask is not None:
-            scores_BNLM = scores_BNLM + attention_mask
+        if mask_B1LM is not None:
+            scores_BNLM = scores_BNLM + mask_B1LM
         weights_BNLM = dropped(softmax(scores_BNLM, q_BNLH.dtype), self.dropout, key)
-        output_BLD = self.o_proj(merge_heads(averaged(weights_BNLM, v_BKMH)))
-        return output_BLD, weights_BNLM, cache
+        return averaged(weights_BNLM, v_BKMH), weights_BNLM
+
+    def attend_in_chunks(
+        self, q_BNLH: jax.Array, k_BKMH: jax.Array, v_BKMH: jax.Array, mask: Causal
+    ) -> tuple[jax.Array, jax.Array]:
+        """The same, some queries at a time, each with the keys that it may see."""
+        M, heads, weights = k_BKMH.shape[2], list[jax.Array](), list[jax.Array]()
+        for rows, seen in mask.chunks():
+            k_BKSH, v_BKSH, mask_B1CS = k_BKMH[:, :, :seen], v_BKMH[:, :, :seen], mask.mask_B1LM[:, :, rows, :seen]
+            heads_BNCH, weights_BNCS = self.attend(q_BNLH[:, :, rows], k_BKSH, v_BKSH, mask_B1CS)
+            heads.append(heads_BNCH)
+            weights.append(jnp.pad(weights_BNCS, ((0, 0), (0, 0), (0, 0), (0, M - seen))))
+        return jnp.concatenate(heads, axis=2), jnp.concatenate(weights, axis=2)
 
 
 def split_heads(x: jax.Array, head_dim: int) -> jax.Array:

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from .attention import Attention
 from .cache import LayerCache
 from .config import LlamaConfig
+from .mask import Causal
 from .mlp import MLP
 from .rmsnorm import RMSNorm
 
@@ -46,7 +47,7 @@ class DecoderLayer(nnx.Module):
     def step(
         self,
         x_BLD: jax.Array,
-        attention_mask: jax.Array | None,
+        attention_mask: jax.Array | Causal | None,
         position_embeddings: tuple[jax.Array, jax.Array] | None,
         past: tuple[LayerCache, jax.Array] | None = None,
         key: jax.Array | None = None,

@@ -23,9 +23,9 @@ from .outputs import CausalLMOutput
 class LlamaForCausalLM(Pretrained):
     """Token ids to logits; with tied embeddings the token table is the output layer and there is no `lm_head`.
 
-    `scan` and `remat` are those of `LlamaModel`: they change time and memory, and nothing else. `logits_dtype` is what
-    logits are rounded to: float32 spares those of a half-precision model the rounding, as sampling and losses like it;
-    the reference rounds them to the model's own.
+    `scan`, `remat` and `chunk` are those of `LlamaModel`: they change time and memory, and nothing else.
+    `logits_dtype` is what logits are rounded to: float32 spares those of a half-precision model the rounding, as
+    sampling and losses like it; the reference rounds them to the model's own.
     """
 
     def __init__(
@@ -36,11 +36,12 @@ class LlamaForCausalLM(Pretrained):
         param_dtype: DTypeLike = jnp.float32,
         scan: bool = False,
         remat: bool = False,
+        chunk: int = 64,
         logits_dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        self.model = LlamaModel(config, scan=scan, remat=remat, **kinds)
+        self.model = LlamaModel(config, scan=scan, remat=remat, chunk=chunk, **kinds)
         if not config.tie_word_embeddings:
             axes, stddev = ("embed", "vocab"), config.initializer_std
             self.lm_head = Linear(config.hidden_size, config.vocab_size, stddev=stddev, axes=axes, **kinds)

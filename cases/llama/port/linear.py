@@ -1,6 +1,6 @@
 """The affine map that every projection is: one rounding, after the bias.
 
-Shapes: I features in, O features out.
+Shapes: I features in, O features out, R rows.
 """
 
 import jax
@@ -17,10 +17,12 @@ def linear(
     """x kernel + bias [..., O], summed in float32 or wider and rounded once, `to` a dtype or the common one."""
     dtype = jnp.promote_types(x.dtype, kernel_IO.dtype)
     wide = jnp.promote_types(dtype, jnp.float32)
-    y = jnp.matmul(x.astype(dtype), kernel_IO.astype(dtype), preferred_element_type=wide)
+    # One axis of rows: the gradient of more than one costs XLA a transposed copy on a CPU.
+    x_RI = x.reshape(-1, x.shape[-1]).astype(dtype)
+    y_RO = jnp.matmul(x_RI, kernel_IO.astype(dtype), preferred_element_type=wide)
     if bias_O is not None:
-        y = y + bias_O.astype(wide)
-    return y.astype(dtype if to is None else to)
+        y_RO = y_RO + bias_O.astype(wide)
+    return y_RO.astype(dtype if to is None else to).reshape(*x.shape[:-1], -1)
 
 
 class Linear(nnx.Module):

@@ -104,8 +104,10 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, ignored: int = IGNORE
     logits_RV = logits.reshape(-1, logits.shape[-1])
     counted_R = label_R != ignored
     logs_RV = widened(jax.nn.log_softmax(widened(logits_RV), axis=-1).astype(logits.dtype))
-    chosen_R = logs_RV.at[jnp.arange(label_R.size), label_R]
-    log_R = chosen_R.get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+    # Not by index: the gradient would scatter into an array of zeros of the logits' size.
+    chosen_RV = jnp.arange(logs_RV.shape[-1]) == label_R[:, None]
+    log_R = jnp.sum(jnp.where(chosen_RV, logs_RV, 0), axis=-1)
+    log_R = jnp.where(jnp.any(chosen_RV, axis=-1), log_R, jnp.nan)
     total = -jnp.sum(jnp.where(counted_R, log_R, 0))
     if items is None:
         return (total / jnp.sum(counted_R)).astype(logits.dtype)

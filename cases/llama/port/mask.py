@@ -3,9 +3,41 @@
 Shapes: B batch, L length, M memory length, D width.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+
+MOST_CHUNKS = 8
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["mask_B1LM"], meta_fields=["chunk"])
+@dataclass(frozen=True)
+class Causal:
+    """A mask of which it is known that no position sees a later one.
+
+    So some queries at a time need no more keys than the last of them sees: near half of the arithmetic of a long
+    prompt is spared, and the scores of all positions never lie in memory together.
+
+    Attributes:
+        mask_B1LM: what is added to the scores.
+        chunk: how many queries go together at least; no input becomes more than `MOST_CHUNKS`, since each is a part
+            of the program.
+    """
+
+    mask_B1LM: jax.Array
+    chunk: int
+
+    def chunks(self) -> Iterator[tuple[slice, int]]:
+        """Which queries go together, and how much of the memory they see: the last query has the last slot at most."""
+        L, M = self.mask_B1LM.shape[-2:]
+        size = max(self.chunk, -(-L // MOST_CHUNKS))
+        for start in range(0, L, size):
+            stop = min(start + size, L)
+            yield slice(start, stop), M - L + stop
 
 
 def make_mask(
@@ -19,7 +51,8 @@ def make_mask(
 ) -> jax.Array:
     """The additive mask [B, 1, L, M]: 0 where a position is seen, the most negative number where it is not.
 
-    A row that sees nothing is thus uniform after softmax, over all M. A mask of four axes is the caller's own and is
+    A row that sees nothing is thus uniform after softmax, over all M (with a cache and in chunks: over what its chunk
+    sees). A mask of four axes is the caller's own and is
     returned as it is, also a boolean one, which then adds 1 where it is true.
 
     Args:

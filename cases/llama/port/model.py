@@ -16,7 +16,7 @@ from .config import LlamaConfig
 from .embedding import Embedding
 from .files import Pretrained
 from .linear import cast
-from .mask import make_mask
+from .mask import Causal, make_mask
 from .outputs import ModelOutput
 from .rmsnorm import RMSNorm
 from .rotary import RotaryEmbedding
@@ -29,6 +29,7 @@ class LlamaModel(Pretrained):
     Args:
         scan: run the layers as one loop; see `scanned` for what that costs and saves.
         remat: compute each layer's activations again for its gradient, instead of keeping them.
+        chunk: of longer inputs, attention takes so many positions at a time; see `Causal`.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class LlamaModel(Pretrained):
         param_dtype: DTypeLike = jnp.float32,
         scan: bool = False,
         remat: bool = False,
+        chunk: int = 64,
         rngs: nnx.Rngs,
     ):
         V, D = config.vocab_size, config.hidden_size
@@ -51,6 +53,7 @@ class LlamaModel(Pretrained):
         self.dtype = dtype
         self.scan = scan
         self.remat = remat
+        self.chunk = chunk
 
     def __call__(
         self,
@@ -94,6 +97,7 @@ class LlamaModel(Pretrained):
             x_BLD = cache.admit(x_BLD)
         slots = None if cache is None else cache.slots
         mask_B1LM = make_mask(x_BLD, attention_mask, position_ids, use_cache=use_cache, slots=slots, filled=filled)
+        mask = self.in_chunks(mask_B1LM, attention_mask, cache)
         if position_ids is None:
             position_ids = jnp.arange(x_BLD.shape[1])[None] + filled
         tables_BLH = self.rotary_emb(x_BLD, position_ids)
@@ -101,9 +105,9 @@ class LlamaModel(Pretrained):
         step = shared(recomputed if self.remat else plain)
         if self.scan and self.layers:
             wanted = {"keep_states": output_hidden_states, "keep_weights": output_attentions}
-            passed = scanned(self.layers, step, x_BLD, mask_B1LM, tables_BLH, cache, dropout_key, **wanted)
+            passed = scanned(self.layers, step, x_BLD, mask, tables_BLH, cache, dropout_key, **wanted)
         else:
-            passed = unrolled(self.layers, step, x_BLD, mask_B1LM, tables_BLH, cache, dropout_key)
+            passed = unrolled(self.layers, step, x_BLD, mask, tables_BLH, cache, dropout_key)
         x_BLD = self.norm(passed.x_BLD)
         return ModelOutput(
             last_hidden_state=x_BLD,
@@ -111,6 +115,15 @@ class LlamaModel(Pretrained):
             attentions=tuple(passed.weights) if output_attentions else None,
             cache=None if cache is None else cache.advanced(tuple(passed.caches), x_BLD.shape[1]),
         )
+
+    def in_chunks(self, mask_B1LM: jax.Array, given: jax.Array | None, cache: Cache | None) -> jax.Array | Causal:
+        """The mask, known to be causal where the inputs are long and whoever gave one could not have said otherwise.
+
+        Padding sees nothing, and is then uniform over all there is, which chunks would not be; with a cache it is
+        uniform over whatever slots there are, and nobody may read it.
+        """
+        causal = given is None or (cache is not None and given.ndim == 2)
+        return Causal(mask_B1LM, self.chunk) if causal and mask_B1LM.shape[-2] > self.chunk else mask_B1LM
 
     def embed(self, input_ids: jax.Array | None, inputs_embeds: jax.Array | None) -> jax.Array:
         """What enters the first layer [B, L, D]."""

@@ -15,33 +15,29 @@ from flax import nnx
 from .block import DecoderLayer
 from .cache import Cache, LayerCache
 from .dropout import keys_of
+from .mask import Causal
 
 Tables = tuple[jax.Array, jax.Array]
 Past = tuple[LayerCache, jax.Array] | None
 Stepped = tuple[jax.Array, jax.Array, LayerCache | None]
 Key = jax.Array | None
-Step = Callable[[DecoderLayer, jax.Array, jax.Array, Tables, Past, Key], Stepped]
+Mask = jax.Array | Causal
+Step = Callable[[DecoderLayer, jax.Array, Mask, Tables, Past, Key], Stepped]
 
 
-def plain(
-    layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past, key: Key
-) -> Stepped:
+def plain(layer: DecoderLayer, x_BLD: jax.Array, mask: Mask, tables_BLH: Tables, past: Past, key: Key) -> Stepped:
     """One layer: its output [B, L, D], its attention weights [B, N, L, M], and its cache, if there is a `past`."""
-    return layer.step(x_BLD, mask_B1LM, tables_BLH, past, key)
+    return layer.step(x_BLD, mask, tables_BLH, past, key)
 
 
-def recomputed(
-    layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past, key: Key
-) -> Stepped:
+def recomputed(layer: DecoderLayer, x_BLD: jax.Array, mask: Mask, tables_BLH: Tables, past: Past, key: Key) -> Stepped:
     """One layer that keeps its inputs only: the gradient computes the rest again (about a third more arithmetic)."""
     graph, state = nnx.split(layer)
 
-    def run(
-        state: nnx.State, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past, key: Key
-    ) -> Stepped:
-        return plain(nnx.merge(graph, state), x_BLD, mask_B1LM, tables_BLH, past, key)
+    def run(state: nnx.State, x_BLD: jax.Array, mask: Mask, tables_BLH: Tables, past: Past, key: Key) -> Stepped:
+        return plain(nnx.merge(graph, state), x_BLD, mask, tables_BLH, past, key)
 
-    return jax.checkpoint(run)(state, x_BLD, mask_B1LM, tables_BLH, past, key)
+    return jax.checkpoint(run)(state, x_BLD, mask, tables_BLH, past, key)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -56,10 +52,8 @@ def shared(step: Step) -> Step:
     `jax.jit`, the layer is what is compiled, once for each shape.
     """
 
-    def run(
-        layer: DecoderLayer, x_BLD: jax.Array, mask_B1LM: jax.Array, tables_BLH: Tables, past: Past, key: Key
-    ) -> Stepped:
-        return _compiled(step, *nnx.split(layer), x_BLD, mask_B1LM, tables_BLH, past, key)
+    def run(layer: DecoderLayer, x_BLD: jax.Array, mask: Mask, tables_BLH: Tables, past: Past, key: Key) -> Stepped:
+        return _compiled(step, *nnx.split(layer), x_BLD, mask, tables_BLH, past, key)
 
     return run
 
@@ -80,7 +74,7 @@ def unrolled(
     layers: Sequence[DecoderLayer],
     step: Step,
     x_BLD: jax.Array,
-    mask_B1LM: jax.Array,
+    mask: Mask,
     tables_BLH: Tables,
     past: Cache | None = None,
     key: Key = None,
@@ -90,7 +84,7 @@ def unrolled(
     for i, layer in enumerate(layers):
         passed.states.append(x_BLD)
         kept = None if past is None else (past.layers[i], past.filled)
-        x_BLD, weights_BNLM, cache = step(layer, x_BLD, mask_B1LM, tables_BLH, kept, keys[i])
+        x_BLD, weights_BNLM, cache = step(layer, x_BLD, mask, tables_BLH, kept, keys[i])
         passed.weights.append(weights_BNLM)
         passed.caches.extend([] if cache is None else [cache])
     return passed._replace(x_BLD=x_BLD)
@@ -100,7 +94,7 @@ def scanned(
     layers: Sequence[DecoderLayer],
     step: Step,
     x_BLD: jax.Array,
-    mask_B1LM: jax.Array,
+    mask: Mask,
     tables_BLH: Tables,
     past: Cache | None = None,
     key: Key = None,
@@ -120,7 +114,7 @@ def scanned(
         layers: at least one, all of the same structure.
         step: runs one layer: `plain` or `recomputed`.
         x_BLD: what enters the first layer.
-        mask_B1LM, tables_BLH: the same for every layer.
+        mask, tables_BLH: the same for every layer.
         past: the cache before this call.
         key: for dropout, in training; each layer gets its own.
         keep_states, keep_weights: whether the two lists are wanted.
@@ -133,7 +127,7 @@ def scanned(
     def body(x_BLD: jax.Array, layer: tuple[nnx.State, LayerCache | None, Key]):
         state, cache, key = layer
         kept = None if past is None or cache is None else (cache, past.filled)
-        y_BLD, weights_BNLM, cache = step(nnx.merge(graph, state), x_BLD, mask_B1LM, tables_BLH, kept, key)
+        y_BLD, weights_BNLM, cache = step(nnx.merge(graph, state), x_BLD, mask, tables_BLH, kept, key)
         return y_BLD, (x_BLD if keep_states else None, weights_BNLM if keep_weights else None, cache)
 
     x_BLD, lists = jax.lax.scan(body, x_BLD, (states, caches, keys))
