@@ -236,8 +236,8 @@ class Case:
 class Workload:
     """A job that both sides do, and that `parity bench --port` times.
 
-    Each side is made when it is timed and dropped afterwards: () -> a function that does the job once and returns when
-    it is done. What it compiles, it compiles in its first call.
+    Each side is made in a process of its own when it is timed: () -> a function that does the job once and returns
+    when it is done. What it compiles, it compiles in its first call.
 
     Attributes:
         port: the port's side.
@@ -245,6 +245,7 @@ class Workload:
             only the port's own times are asked for.
         tokens: how many a job reads or writes.
         reads: bytes that a job can't do without reading from memory, where that is what it waits for.
+        environment: variables that the port's process is started with, as its README tells its users to.
     """
 
     port: Callable[[], Callable[[], Any]]
@@ -253,6 +254,7 @@ class Workload:
     )
     tokens: int = 0
     reads: int = 0
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ def bench(
         from parity.measure import speed as measured
         from parity.report import speed as shown
 
-        timed = measured.measure(measured.chosen(registry, port, cases or ()), progress=tell)
+        timed = measured.measure(registry, port, measured.chosen(registry, port, cases or ()), progress=tell)
         _given(shown.render(timed, color=color(_stream(json))), timed, json, picture, shown.picture)
         return
     overrides = {name: fields for suite in registry.suites.values() for name, fields in suite.bench.items()}

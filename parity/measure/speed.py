@@ -1,8 +1,11 @@
-"""A port's speed beside its reference's: the same jobs, in the same process, in turns."""
+"""A port's speed beside its reference's: the same jobs, each side in a process of its own, in turns."""
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -10,13 +13,14 @@ from pydantic import BaseModel, ConfigDict
 from parity.case import Workload
 from parity.environment import describe
 from parity.errors import BadInput
+from parity.measure.side import PORT, Once, at_work
 from parity.reference import bandwidth
 from parity.registry import Registry, nearest
 
-SCHEMA = 1
+SCHEMA = 2
 LEAST, MOST = 3, 30  # times that each side does a job
 SECONDS = 10.0  # after which it is done no more than LEAST times, a side
-Job = Callable[[], Any]
+Start = Callable[[Path, str, str, str, Mapping[str, str]], AbstractContextManager[Once]]
 Progress = Callable[[str], None]
 
 
@@ -31,12 +35,13 @@ class Side(BaseModel):
 
 
 class Timed(BaseModel):
-    """One job: `port`, and `references`, which may be none."""
+    """One job: `port`, and `references`, which may be none; `environment`: what the port's process was given."""
 
     model_config = ConfigDict(frozen=True)
     name: str
     tokens: int
     reads: int
+    environment: dict[str, str] = {}
     port: Side
     references: tuple[Side, ...]
 
@@ -78,40 +83,58 @@ def chosen(registry: Registry, port: str, names: Collection[str]) -> Mapping[str
     return {name: workload for name, workload in workloads.items() if not names or name in names}
 
 
-def measure(workloads: Mapping[str, Workload], *, progress: Progress = lambda text: None) -> Speed:
+def measure(
+    registry: Registry,
+    port: str,
+    workloads: Mapping[str, Workload],
+    *,
+    progress: Progress = lambda text: None,
+    start: Start = at_work,
+) -> Speed:
     """Time every job on both sides, in turns, so that a noisy machine is noisy for both.
 
-    In each turn a job is done twice, and the second time counts: the first pays for the memory that the other sides
-    gave back to the system, which no loop over a job does (measured: 0.9 s of a training step of 4).
+    In each turn a job is done twice, and the second time counts: the first finds the processor's caches full of what
+    the other sides did, as no loop over a job does.
+
+    Args:
+        registry: whose suite the jobs are of.
+        port: its name.
+        workloads: the jobs.
+        progress: told what is timed next.
+        start: starts a side's process.
     """
     rows: list[Timed] = []
     best = bandwidth()
     for name, workload in workloads.items():
         progress(name)
-        rows.append(_timed(name, workload))
+        rows.append(_timed(registry.root, port, name, workload, start))
         best = max(best, bandwidth(repeats=2))
-    return Speed(environment=describe(), bandwidth=best, rows=tuple(rows))
+    place = describe()
+    place["threads"] = dict.fromkeys(("torch", "xla"), place["threads"]["xla"])  # each its default
+    return Speed(environment=place, bandwidth=best, rows=tuple(rows))
 
 
-def _timed(name: str, workload: Workload) -> Timed:
-    sides = {"port": workload.port, **workload.references}
-    jobs = {side: make() for side, make in sides.items()}
-    first = {side: _seconds(job) for side, job in jobs.items()}
-    later = {side: list[float]() for side in jobs}
-    started = time.perf_counter()
-    for turn in range(MOST):
-        if turn >= LEAST and time.perf_counter() - started > SECONDS * len(jobs):
-            break
-        for side, job in jobs.items():
-            job()
-            later[side].append(_seconds(job))
+def _timed(root: Path, port: str, name: str, workload: Workload, start: Start) -> Timed:
+    given: dict[str, Mapping[str, str]] = {PORT: workload.environment, **{side: {} for side in workload.references}}
+    with contextlib.ExitStack() as stack:
+        jobs = {side: stack.enter_context(start(root, port, name, side, more)) for side, more in given.items()}
+        first = {side: job() for side, job in jobs.items()}
+        later = {side: list[float]() for side in jobs}
+        started = time.perf_counter()
+        for turn in range(MOST):
+            if turn >= LEAST and time.perf_counter() - started > SECONDS * len(jobs):
+                break
+            for side, job in jobs.items():
+                job()
+                later[side].append(job())
     found = [
         Side(name=side, first=first[side], each=statistics.median(later[side]), times=len(later[side])) for side in jobs
     ]
-    return Timed(name=name, tokens=workload.tokens, reads=workload.reads, port=found[0], references=tuple(found[1:]))
-
-
-def _seconds(job: Job) -> float:
-    start = time.perf_counter()
-    job()
-    return time.perf_counter() - start
+    return Timed(
+        name=name,
+        tokens=workload.tokens,
+        reads=workload.reads,
+        environment=dict(workload.environment),
+        port=found[0],
+        references=tuple(found[1:]),
+    )

@@ -28,14 +28,21 @@ def render(speed: Speed, *, color: bool = False) -> str:
     console.print(table)
     print_as_is(console)
     place = speed.environment
+    given = {f"{name}={value}": None for row in speed.rows for name, value in row.environment.items()}
     for line in (
         "port, ref: milliseconds a job. times: how many times as fast as the fastest",
         "reference, which is named. first: seconds of the port's first call, with what it",
         f"compiles. memory: the share of {speed.bandwidth / 1e9:.1f} GB/s, which all threads read here.",
         f"torch {place['torch']}, jax {place['jax']}, flax {place['flax']}, {place['cpus']} cores.",
+        *(f"port of {_jobs(speed, variable)}: {variable}" for variable in given),
     ):
         print_as_is(console, Text(line, style="dim"))
     return text_of(console)
+
+
+def _jobs(speed: Speed, variable: str) -> str:
+    named = [row.name for row in speed.rows if variable in {f"{k}={v}" for k, v in row.environment.items()}]
+    return "all jobs" if len(named) == len(speed.rows) else "; ".join(named)
 
 
 def picture(speed: Speed) -> str:

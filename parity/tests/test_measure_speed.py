@@ -1,9 +1,10 @@
 """A port's speed: both sides do the same jobs in turns, and it is told as a table, JSON and a picture."""
 
+import contextlib
 import dataclasses
 import json
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from parity.tests import gain, toy
 
 PLACE = {"torch": "2", "jax": "0", "flax": "0", "cpus": 2}
 SUITE = """\
+import os
+import sys
 import time
 
 import parity
@@ -27,6 +30,15 @@ def sleeping(seconds):
     return lambda: lambda: time.sleep(seconds)
 
 
+def told_to():
+    print("what a job prints is no answer")
+    return lambda: time.sleep(float(os.environ.get("TOY_SECONDS", "0.05")))
+
+
+def failing():
+    return lambda: sys.exit("no more memory")
+
+
 suite = parity.Suite(
     name="toy", references=(), whole="toy/pair", config=dict, architectures=("toy",),
     workloads={
@@ -34,6 +46,8 @@ suite = parity.Suite(
             port=sleeping(0.001), references={"eager": sleeping(0.02), "compiled": sleeping(0.01)}, tokens=4, reads=1000
         ),
         "depth": parity.Workload(port=sleeping(0.001)),
+        "told": parity.Workload(port=told_to, references={"eager": told_to}, environment={"TOY_SECONDS": "0.001"}),
+        "failing": parity.Workload(port=failing),
     },
 )
 """
@@ -73,30 +87,34 @@ def test_the_fastest_reference_counts(measured: Speed) -> None:
     assert (second.reference, second.factor, measured.share(second)) == (None, None, None)
 
 
-def test_each_side_is_made_once_and_has_its_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_side_is_started_once_and_has_its_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first time is kept apart, since that is when a side compiles; then a job is done twice a turn."""
     done: list[str] = []
-    made: list[str] = []
+    started: list[tuple[str, str, Mapping[str, str]]] = []
 
-    def maker(name: str) -> Callable[[], Callable[[], None]]:
-        def make() -> Callable[[], None]:
-            made.append(name)
-            return lambda: done.append(name)
-
-        return make
+    @contextlib.contextmanager
+    def start(
+        root: Path, port: str, job: str, side: str, environment: Mapping[str, str]
+    ) -> Iterator[Callable[[], float]]:
+        started.append((job, side, environment))
+        yield lambda: done.append(side) or float(len(done))
+        done.append(f"{side} ended")
 
     monkeypatch.setattr(speed, "bandwidth", lambda **options: 1e9)
     monkeypatch.setattr(speed, "SECONDS", 0.0)
-    workload = Workload(port=maker("port"), references={"eager": maker("eager")}, tokens=3)
+    never: Callable[[], Callable[[], None]] = lambda: pytest.fail("made in this process")  # noqa: E731
+    workload = Workload(port=never, references={"eager": never}, tokens=3, environment={"PAGES": "large"})
     told: list[str] = []
-    found = speed.measure({"job": workload}, progress=told.append)
-    assert made == ["port", "eager"]
-    assert done == ["port", "eager"] + ["port", "port", "eager", "eager"] * LEAST
-    assert [(side.name, side.times) for side in (found.rows[0].port, *found.rows[0].references)] == [
-        ("port", LEAST),
-        ("eager", LEAST),
-    ]
-    assert (told, found.rows[0].tokens, found.bandwidth) == (["job"], 3, 1e9)
+    registry = gain.registry(gain.case())
+    found = speed.measure(registry, "toy", {"job": workload}, progress=told.append, start=start)
+    assert started == [("job", "port", {"PAGES": "large"}), ("job", "eager", {})]
+    assert done == ["port", "eager"] + ["port", "port", "eager", "eager"] * LEAST + ["eager ended", "port ended"]
+    (row,) = found.rows
+    assert (row.port, row.references) == (
+        Side(name="port", first=1.0, each=8.0, times=LEAST),
+        (Side(name="eager", first=2.0, each=10.0, times=LEAST),),
+    )
+    assert (told, row.tokens, row.environment, found.bandwidth) == (["job"], 3, {"PAGES": "large"}, 1e9)
 
 
 def test_jobs_are_those_of_the_suite() -> None:
@@ -175,3 +193,19 @@ def test_a_port_without_jobs_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(root)
     with toy.imports():
         assert main(["bench", "--port", "toy"]) == 2
+
+
+def test_only_the_port_is_given_its_environment(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table names it; what a job prints disturbs nothing."""
+    assert main(["bench", "--port", "toy", "told", "--json", "told.json"]) == 0
+    (row,) = json.loads(Path("told.json").read_text())["rows"]
+    assert row["port"]["each"] < 0.05 <= row["references"][0]["each"]
+    assert row["environment"] == {"TOY_SECONDS": "0.001"}
+    assert "port of all jobs: TOY_SECONDS=0.001" in capsys.readouterr().out
+
+
+def test_a_side_that_ends_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its last words, and status 2; nothing is written."""
+    assert main(["bench", "--port", "toy", "failing", "--json", "none.json"]) == 2
+    assert "toy, failing, port: its process ended with status 1: no more memory" in capsys.readouterr().err
+    assert not Path("none.json").exists()
