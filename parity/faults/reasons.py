@@ -22,7 +22,7 @@ SOFTMAX = frozenset((
     "add", "sub", "select_n", "broadcast_in_dim", "reshape", "squeeze", "stop_gradient", "convert_element_type", "max",
     "reduce_max", "exp", "reduce_sum",
 ))  # fmt: skip
-ROWS = frozenset(("gather", "reduce_sum", "reduce_max"))  # what a row's loss passes through on its way
+ROWS = frozenset(("gather", "reduce_sum", "reduce_max", "reduce_or"))  # what a row's loss passes through on its way
 
 
 def claims(program: Unfolded, injected: Injected) -> list[Claim]:
@@ -32,12 +32,17 @@ def claims(program: Unfolded, injected: Injected) -> list[Claim]:
 
 
 def _through(
-    stop: Collection[str], why: str, *, operands: Collection[int] | None = None, through: Collection[str] = CARRIERS
+    stop: Collection[str],
+    why: str,
+    *,
+    operands: Collection[int] | None = None,
+    through: Collection[str] = CARRIERS,
+    passing: int = 0,
 ) -> Rule:
-    """The change meets only operations of some kinds, as one of some operands."""
+    """The change meets only operations of some kinds, as one of some operands, but for the first `passing` of them."""
 
     def rule(program: Unfolded, injected: Injected) -> Claim | None:
-        found = reach(program, injected.index, stop=stop, through=set(through) - set(stop))
+        found = reach(program, injected.index, stop=stop, through=set(through) - set(stop), passing=passing)
         if found is None or (operands is not None and any(number not in operands for _, number in found.ends)):
             return None
         return Claim(why, found.passed, tuple(dict.fromkeys(index for index, _ in found.ends)))
@@ -172,8 +177,15 @@ RULES: tuple[Rule, ...] = (
     lambda program, injected: _softmax(program, injected, fill=False),
     lambda program, injected: _log_softmax(program, injected, passing=0),
     lambda program, injected: _log_softmax(program, injected, passing=1),
-    _through(
-        ("select_n",), "it differs only where the other case is taken", operands=range(1, 99), through=CARRIERS | ROWS
+    *(
+        _through(
+            ("select_n",),
+            "it differs only where the other case is taken",
+            operands=range(1, 99),
+            through=CARRIERS | ROWS,
+            passing=passing,
+        )
+        for passing in range(3)
     ),
     _counted,
     unread,
