@@ -99,7 +99,7 @@ mlp = parity.Case(
             checks=CASTS,
         ),
         "rounded_before_bias": parity.edit(
-            linear, ("y = y + bias_O.astype(wide)", "y = y.astype(dtype) + bias_O"), checks=CASTS
+            linear, ("y_RO = y_RO + bias_O.astype(wide)", "y_RO = y_RO.astype(dtype) + bias_O"), checks=CASTS
         ),
     },
     equivalents={

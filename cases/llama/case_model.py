@@ -37,9 +37,8 @@ model = parity.Case(
     reference=lambda config: Reference(reference_config(config)),
     port=build,
     options={
-        "scan": partial(build, scan=True),
-        "remat": partial(build, remat=True),
-        "chunk": partial(build, chunk=2),
+        "scan_in_chunks": partial(build, scan=True, chunk=2),
+        "remat_in_chunks": partial(build, remat=True, chunk=3),
     },
     layouts=LAYOUTS,
     batch=whole_rows,
