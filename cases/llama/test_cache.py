@@ -3,7 +3,7 @@
 # Jax and flax leave most of what is used here untyped.
 # pyright: basic
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -13,6 +13,7 @@ import pytest
 from flax import nnx
 
 from cases.llama.port import Cache, LlamaConfig, LlamaForCausalLM
+from cases.llama.port.mask import Causal
 
 CONFIG = LlamaConfig(
     vocab_size=40,
@@ -102,3 +103,37 @@ def compiled(llama: LlamaForCausalLM, traces: list[int] | None = None) -> Callab
         return read.logits, read.cache
 
     return step
+
+
+@pytest.mark.parametrize("padding", [0, 2], ids=["no padding", "left padding"])
+def test_chunks_change_nothing_behind_what_was_read(padding: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt in two pieces, slots to spare: the second piece's chunks see the first. Padding is read by nobody."""
+    whole, chunked = (LlamaForCausalLM(CONFIG, rngs=nnx.Rngs(0), chunk=chunk) for chunk in (64, 2))
+    mask = jnp.arange(11)[None].repeat(2, axis=0) >= jnp.array([[0], [padding]])
+
+    def read(model: LlamaForCausalLM) -> np.ndarray:
+        first = model(ids(2, 5), attention_mask=mask[:, :5], cache=Cache.empty(CONFIG, 2, 13))
+        second = model(ids(2, 11)[:, 5:], attention_mask=mask, cache=first.cache)
+        logits = np.concatenate([first.logits, second.logits], axis=1)
+        return np.where(mask[..., None], logits, 0)
+
+    expected = read(whole)
+    np.testing.assert_allclose(read(chunked), expected, rtol=1e-4, atol=1e-6)
+
+    def forgetful(self: Causal) -> Iterator[tuple[slice, int]]:
+        return ((rows, rows.stop) for rows, _ in right(self))
+
+    right = Causal.chunks
+    monkeypatch.setattr(Causal, "chunks", forgetful)
+    jax.clear_caches()  # of traces that know nothing of it
+    assert np.abs(read(chunked) - expected).max() > 1e-3
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize(("length", "sizes"), [(7, [2, 2, 2, 1]), (16, [2] * 8), (17, [3] * 5 + [2]), (24, [3] * 8)])
+def test_a_long_prompt_is_eight_chunks_at_most(length: int, sizes: list[int]) -> None:
+    """Every query is in one of them, and the last sees all slots."""
+    chunks = list(Causal(jnp.zeros((1, 1, length, length + 5)), 2).chunks())
+    assert [rows.stop - rows.start for rows, _ in chunks] == sizes
+    assert [rows.start for rows, _ in chunks] == [0, *(rows.stop for rows, _ in chunks[:-1])]
+    assert [seen - rows.stop for rows, seen in chunks] == [5] * len(sizes)
