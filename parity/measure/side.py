@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from parity.case import Workload
 from parity.errors import BadInput
 
 PORT = "port"
@@ -77,11 +76,6 @@ def serve(job: Callable[[], Any], asked: Iterable[str], told: TextIO) -> None:
         told.flush()
 
 
-def maker(workload: Workload, side: str) -> Callable[[], Callable[[], Any]]:
-    """What makes a side."""
-    return workload.port if side == PORT else workload.references[side]
-
-
 def main(root: str, port: str, job: str, side: str) -> None:
     """What the process does."""
     from parity import session
@@ -89,7 +83,8 @@ def main(root: str, port: str, job: str, side: str) -> None:
     told = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a job prints is no answer
     workload = session.load(Path(root)).registry.suites[port].workloads[job]
-    serve(maker(workload, side)(), sys.stdin, told)
+    make = workload.port if side == PORT else workload.references[side]
+    serve(make(), sys.stdin, told)
 
 
 if __name__ == "__main__":
