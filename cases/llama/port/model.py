@@ -117,7 +117,7 @@ class LlamaModel(Pretrained):
         )
 
     def in_chunks(self, mask_B1LM: jax.Array, given: jax.Array | None, cache: Cache | None) -> jax.Array | Causal:
-        """The mask, marked as causal where the inputs are long and the one that was `given`, if any, tells padding only.
+        """The mask, marked as causal where the inputs are long and the mask `given`, if any, tells padding only.
 
         Padding sees nothing, and is then uniform over all there is, which chunks would not be; with a cache it is
         uniform over whatever slots there are, and nobody may read it.
