@@ -16,6 +16,7 @@ from .files import Pretrained
 from .labels import expect, size_of
 from .linear import Linear
 from .loss import causal_lm_loss
+from .mask import CHUNK
 from .model import LlamaModel
 from .outputs import CausalLMOutput
 
@@ -36,7 +37,7 @@ class LlamaForCausalLM(Pretrained):
         param_dtype: DTypeLike = jnp.float32,
         scan: bool = False,
         remat: bool = False,
-        chunk: int = 64,
+        chunk: int = CHUNK,
         logits_dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):

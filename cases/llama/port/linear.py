@@ -22,7 +22,7 @@ def linear(
     y_RO = jnp.matmul(x_RI, kernel_IO.astype(dtype), preferred_element_type=wide)
     if bias_O is not None:
         y_RO = y_RO + bias_O.astype(wide)
-    return y_RO.astype(dtype if to is None else to).reshape(*x.shape[:-1], -1)
+    return y_RO.astype(dtype if to is None else to).reshape(*x.shape[:-1], kernel_IO.shape[-1])
 
 
 class Linear(nnx.Module):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-MOST_CHUNKS = 8
+CHUNK, MOST_CHUNKS = 64, 8
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["mask_B1LM"], meta_fields=["chunk"])
@@ -20,7 +20,7 @@ class Causal:
     """A mask of which it is known that no position sees a later one.
 
     So some queries at a time need no more keys than the last of them sees: near half of the arithmetic of a long
-    prompt is spared, and the scores of all positions never lie in memory together.
+    prompt is spared, and the scores of all positions need not lie in memory together.
 
     Attributes:
         mask_B1LM: what is added to the scores.
@@ -52,8 +52,8 @@ def make_mask(
     """The additive mask [B, 1, L, M]: 0 where a position is seen, the most negative number where it is not.
 
     A row that sees nothing is thus uniform after softmax, over all M (with a cache and in chunks: over what its chunk
-    sees). A mask of four axes is the caller's own and is
-    returned as it is, also a boolean one, which then adds 1 where it is true.
+    sees). A mask of four axes is the caller's own and is returned as it is, also a boolean one, which then adds 1 where
+    it is true.
 
     Args:
         inputs_embeds: [B, L, D]; gives sizes and dtype.

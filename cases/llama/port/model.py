@@ -16,7 +16,7 @@ from .config import LlamaConfig
 from .embedding import Embedding
 from .files import Pretrained
 from .linear import cast
-from .mask import Causal, make_mask
+from .mask import CHUNK, Causal, make_mask
 from .outputs import ModelOutput
 from .rmsnorm import RMSNorm
 from .rotary import RotaryEmbedding
@@ -40,7 +40,7 @@ class LlamaModel(Pretrained):
         param_dtype: DTypeLike = jnp.float32,
         scan: bool = False,
         remat: bool = False,
-        chunk: int = 64,
+        chunk: int = CHUNK,
         rngs: nnx.Rngs,
     ):
         V, D = config.vocab_size, config.hidden_size
@@ -117,7 +117,7 @@ class LlamaModel(Pretrained):
         )
 
     def in_chunks(self, mask_B1LM: jax.Array, given: jax.Array | None, cache: Cache | None) -> jax.Array | Causal:
-        """The mask, known to be causal where the inputs are long and whoever gave one could not have said otherwise.
+        """The mask, marked as causal where the inputs are long and the mask `given`, if any, tells padding only.
 
         Padding sees nothing, and is then uniform over all there is, which chunks would not be; with a cache it is
         uniform over whatever slots there are, and nobody may read it.
